@@ -1,0 +1,23 @@
+/** A value, or a promise of it: hot paths skip the microtask when the value is at hand. */
+export type MaybePromise<T> = T | Promise<T>;
+
+/**
+ * One connection, whatever carries it: TCP, TLS, unix socket, tunnel stream, memory. `pipe()` joins any two.
+ *
+ * Ends in exactly one of two ways: cleanly (`read()` gives `null` after the last byte) or by a reset (`read()` and `write()`
+ * throw `StreamResetError`). A short transfer never looks complete.
+ */
+export interface Duplex {
+  /** The next bytes (never empty), or `null` at the peer's clean end. One read at a time. The bytes are valid until the next `read()`. */
+  read(): MaybePromise<Uint8Array | null>;
+  /** Resolves when the bytes were taken by the kernel (or the next hop), so the caller may reuse the buffer: this is the back-pressure. One write at a time. */
+  write(bytes: Uint8Array): MaybePromise<void>;
+  /** Half-close: no more writes; reading goes on. Settles when the end was sent. Idempotent. */
+  closeWrite(): MaybePromise<void>;
+  /** Ends both directions at once so that the peer sees an abort (TCP RST). Idempotent; never throws. */
+  reset(reason?: unknown): void;
+  /** Releases everything; after both directions have ended cleanly nothing is lost, before that it is a reset. Idempotent; never throws. */
+  close(): void;
+  /** Settles (never rejects) when the connection is gone, whoever ended it. */
+  readonly closed: Promise<void>;
+}
