@@ -1,0 +1,40 @@
+import { z } from "zod";
+import { ruleSchema } from "./rule.ts";
+
+const nothing = z.object({});
+const port = z.int().min(1).max(65_535);
+const domain = z.string().min(1).max(253);
+
+/** Requests a client may make over control: parameters and result of each. */
+export const REQUESTS = {
+  /** A free port, or the one asked for; what the tunnel owns already is simply confirmed. */
+  "port.allocate": { params: z.object({ port: port.optional() }), result: z.object({ port }) },
+  "port.release": { params: z.object({ port }), result: nothing },
+  "port.list": { params: nothing, result: z.object({ ports: z.array(port) }) },
+  /** Whether the tunnel may use the name; claims nothing. */
+  "name.check": { params: z.object({ domain }), result: nothing },
+  "name.release": { params: z.object({ domain }), result: nothing },
+  "name.list": { params: nothing, result: z.object({ names: z.array(domain) }) },
+  /** Whether the rule would be accepted; claims nothing. */
+  "rule.check": { params: z.object({ rule: ruleSchema }), result: nothing },
+  "tunnel.info": {
+    params: nothing,
+    result: z.object({
+      id: z.string(),
+      name: z.string(),
+      hostname: z.string(),
+      owner: z.string(),
+      tags: z.array(z.string()),
+      /** Host and start (ISO 8601) of the running `serve` session. */
+      serving: z.object({ host: z.string(), since: z.string() }).optional(),
+    }),
+  },
+  "tunnel.rename": { params: z.object({ name: z.string().min(1).max(64) }), result: nothing },
+  /** A new tunnel token; the old one stops working. */
+  "token.rotate": { params: nothing, result: z.object({ token: z.string() }) },
+} as const;
+
+/** Name of a request. */
+export type RequestMethod = keyof typeof REQUESTS;
+export type RequestParams<M extends RequestMethod> = z.input<(typeof REQUESTS)[M]["params"]>;
+export type RequestResult<M extends RequestMethod> = z.output<(typeof REQUESTS)[M]["result"]>;

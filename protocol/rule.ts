@@ -1,0 +1,46 @@
+import { z } from "zod";
+import { MAX_NETWORKS_PER_RULE } from "./limits.ts";
+
+/** One line of a rule's visitor firewall. */
+export const firewallRuleSchema = z.object({
+  action: z.enum(["allow", "drop"]),
+  /** An address or CIDR, IPv4 or IPv6. */
+  network: z.string().min(1).max(64),
+});
+
+const common = {
+  /** What the target is, for people; only the client interprets it. */
+  target: z.string().max(1024),
+  firewall: z.array(firewallRuleSchema).max(MAX_NETWORKS_PER_RULE).default([]),
+};
+
+/** A domain published over HTTP. */
+export const httpRuleSchema = z.object({
+  kind: z.literal("http"),
+  /** Canonical host name (lower case, A-labels). */
+  domain: z.string().min(1).max(253),
+  ...common,
+  /** Sent to the target as Host in place of the visitor's. */
+  hostHeader: z.string().min(1).max(255).optional(),
+});
+
+/** An allocated port of the server. */
+export const tcpRuleSchema = z.object({
+  kind: z.literal("tcp"),
+  transport: z.literal("tcp").default("tcp"),
+  port: z.int().min(1).max(65_535),
+  ...common,
+});
+
+/** A traffic rule as it crosses the wire. */
+export const ruleSchema = z.discriminatedUnion("kind", [httpRuleSchema, tcpRuleSchema]);
+
+export type FirewallRule = z.infer<typeof firewallRuleSchema>;
+export type HttpRule = z.infer<typeof httpRuleSchema>;
+export type TcpRule = z.infer<typeof tcpRuleSchema>;
+export type Rule = HttpRule | TcpRule;
+
+/** What names a rule within its tunnel: `http/blog.example.com`, `tcp/22197`. There is one rule per domain and per port. */
+export function ruleId(rule: Pick<HttpRule, "kind" | "domain"> | Pick<TcpRule, "kind" | "port">): string {
+  return rule.kind === "http" ? `http/${rule.domain}` : `tcp/${rule.port}`;
+}
