@@ -1,0 +1,28 @@
+import { CodedError, type ErrorName } from "../protocol/errors.ts";
+
+/** How both programs end. */
+export const EXIT = {
+  /** Done. */
+  ok: 0,
+  /** The command was understood and failed. */
+  failure: 1,
+  /** The command was not understood, or a value that was typed is not valid; nothing was done. */
+  usage: 2,
+} as const;
+
+/** One of {@link EXIT}. */
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+/** Errors that only what was typed can cause. A wrong value in a file is `CONFIG_INVALID`, a failure. */
+const USAGE_ERRORS: ReadonlySet<ErrorName> = new Set([
+  "USAGE",
+  "INVITE_INVALID",
+  "TARGET_INVALID",
+  "NETWORK_INVALID",
+  "NAME_INVALID",
+]);
+
+/** The one place where an error becomes an exit code. */
+export function exitCodeOf(error: unknown): ExitCode {
+  return error instanceof CodedError && USAGE_ERRORS.has(error.kind) ? EXIT.usage : EXIT.failure;
+}
