@@ -1,0 +1,43 @@
+import type { Fields } from "./field.ts";
+import { writeLatin1 } from "./latin1.ts";
+
+/** What the text of a request head is made from. */
+export interface OutgoingRequest {
+  readonly method: string;
+  readonly target: string;
+  readonly fields: Fields;
+}
+
+/** What the text of a response head is made from. */
+export interface OutgoingResponse {
+  readonly status: number;
+  readonly reason: string;
+  readonly fields: Fields;
+}
+
+/** A request head as text with its empty line; we speak 1.1 to every target. */
+export function requestHeadText({ method, target, fields }: OutgoingRequest): string {
+  return method + " " + target + " HTTP/1.1\r\n" + fields.toText() + "\r\n";
+}
+
+/** A response head as text with its empty line. */
+export function responseHeadText({ status, reason, fields }: OutgoingResponse): string {
+  return "HTTP/1.1 " + status + " " + reason + "\r\n" + fields.toText() + "\r\n";
+}
+
+/** Writes a request head at `at`; gives the offset behind it, or -1 when it does not fit. */
+export function writeRequestHead(head: OutgoingRequest, into: Uint8Array, at: number): number {
+  return writeLatin1(requestHeadText(head), into, at);
+}
+
+/** Writes a response head at `at`; gives the offset behind it, or -1 when it does not fit. */
+export function writeResponseHead(head: OutgoingResponse, into: Uint8Array, at: number): number {
+  return writeLatin1(responseHeadText(head), into, at);
+}
+
+/** Text of any size as bytes of its own. */
+export function latin1Bytes(text: string): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(text.length);
+  writeLatin1(text, bytes, 0);
+  return bytes;
+}
