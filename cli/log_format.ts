@@ -7,7 +7,7 @@ const MAX_FIELD_BYTES = 1024;
 /** Fields whose value is a secret whatever it looks like. */
 const SECRET_FIELD = /token|secret|password|authori[sz]ation|cookie|credential|invite|private/i;
 /** A value that needs no quotes in `key=value`. */
-const BARE = /^[\w./:@+%,[\]-]+$/;
+const BARE = /^[\w./:@+%,*[\]-]+$/;
 
 /** `2026-01-02T03:04:05.678Z INFO tunnel connected hostname=a.example.com` */
 export function formatText(record: LogRecord): string {
@@ -42,11 +42,9 @@ function fieldsOf(record: LogRecord): [string, string | number | boolean][] {
   const fields: [string, string | number | boolean][] = [];
   for (const [key, value] of Object.entries(record.properties)) {
     if (value === undefined) continue;
-    if (SECRET_FIELD.test(key) && typeof value === "string") fields.push([escapeText(key), MASK]);
-    else {fields.push([
-        escapeText(key),
-        typeof value === "number" || typeof value === "boolean" ? value : safe(String(value)),
-      ]);}
+    const plain = typeof value === "number" || typeof value === "boolean";
+    const masked = typeof value === "string" && SECRET_FIELD.test(key);
+    fields.push([safe(key), plain ? value : masked ? MASK : safe(String(value))]);
   }
   return fields;
 }

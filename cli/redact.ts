@@ -1,10 +1,16 @@
 /** What stands in place of a secret. */
 export const MASK = "***";
 
-/** Placeholder until the token format lands. */
-const SECRET_TEXT = /[A-Za-z0-9_-]{40,}/g;
+/** Enrolment and tunnel tokens, however they were cut. */
+const TOKEN = /spk_[A-Za-z0-9_-]+/g;
+/** 256 random bits in base64url (43 characters) and everything that carries them, such as an invite. */
+const RANDOM = /[A-Za-z0-9_-]{43,}/g;
 
-/** The text without anything that looks like one of our tokens, secrets or invites. */
+/** The text without anything that looks like one of our tokens, session secrets or invites. Fingerprints (hexadecimal) and names stay. */
 export function redact(text: string): string {
-  return text.replace(SECRET_TEXT, MASK);
+  return text.replace(TOKEN, MASK).replace(RANDOM, maskRandom);
+}
+
+function maskRandom(run: string): string {
+  return /[a-z]/.test(run) && /[A-Z]/.test(run) ? MASK : run;
 }
