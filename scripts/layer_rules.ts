@@ -23,9 +23,9 @@ export function layerOf(file: string): string {
   return file.split("/", 1)[0] ?? file;
 }
 
-/** Whether the file is a test, which may use the test runner and test-only packages. */
+/** Whether the file is a test or a helper of tests in a `testing/` folder, which may use the test runner and any package. */
 export function isTest(file: string): boolean {
-  return file.startsWith("tests/") || /_test\.tsx?$/.test(file);
+  return file.startsWith("tests/") || /_test\.tsx?$/.test(file) || file.split("/").includes("testing");
 }
 
 /** Whether the file may use `Deno.args`, `Deno.env`, `Deno.exit`, `process` and `console`. */

@@ -55,6 +55,7 @@ const PROCESS: readonly Case[] = [
   { file: "server/a.ts", source: `const console2 = { log(): void {} }; console2.log();`, faults: [] },
   { file: "cli/a.ts", source: `console.log(Deno.args); Deno.exit(Deno.env.has("A") ? 1 : 0);`, faults: [] },
   { file: "net/a_test.ts", source: `Deno.env.get("SOAK");`, faults: [] },
+  { file: "server/store/testing/a.ts", source: `Deno.exit(Deno.args.length);`, faults: [] },
   { file: "net/a.ts", source: `await Deno.connect({ port: 1 });`, faults: [] },
   { file: "protocol/a.ts", source: `await Deno.connect({ port: 1 });`, faults: ["pure-protocol"] },
   { file: "protocol/a_test.ts", source: `Deno.test("a", () => {});`, faults: [] },
