@@ -182,6 +182,30 @@ function lineAt(context: Context, offset: number): number {
   return context.sourceCode.text.slice(0, offset).split("\n").length - 1;
 }
 
+/** One line says what an exported function or class means; types and constants may speak for themselves. */
+const docComment: Deno.lint.Rule = {
+  create(context) {
+    if (isTest(fileOf(context))) return {};
+    return {
+      ExportNamedDeclaration(node) {
+        const { declaration } = node;
+        if (declaration?.type !== "FunctionDeclaration" && declaration?.type !== "ClassDeclaration") return;
+        const before = context.sourceCode.text.slice(0, node.range[0]).trimEnd();
+        if (/\*\/$/.test(before) || isOverload(node, declaration.id?.name)) return;
+        context.report({ node, message: "Cannot export it without a docstring", hint: "Add one line: /** ... */" });
+      },
+    };
+  },
+};
+
+/** Whether the statement before is a signature of the same function: the docstring stands there. */
+function isOverload(node: Deno.lint.ExportNamedDeclaration, name: string | undefined): boolean {
+  if (node.parent.type !== "Program") return false;
+  const before = node.parent.body[node.parent.body.indexOf(node) - 1];
+  return before?.type === "ExportNamedDeclaration" && before.declaration?.type === "TSDeclareFunction" &&
+    before.declaration.id?.name === name;
+}
+
 /** Files are named in snake_case after their main export. */
 const fileName: Deno.lint.Rule = {
   create(context) {
@@ -203,6 +227,7 @@ const fileName: Deno.lint.Rule = {
 const plugin: Deno.lint.Plugin = {
   name: "spokes",
   rules: {
+    "doc-comment": docComment,
     "file-name": fileName,
     "layers": layers,
     "no-default-export": noDefaultExport,
