@@ -1,0 +1,48 @@
+/** How often expired deadlines are looked for: what they guard is measured in seconds. */
+const TICK_MS = 250;
+
+const armed = new Set<Deadline>();
+let ticker: ReturnType<typeof setInterval> | undefined;
+
+/**
+ * The one deadline of a connection: set when it begins, only ever replaced, and gone with the connection (security R37: a
+ * deadline that one phase clears is missing in the next). Replacing costs no timer; it expires up to 250 ms late, never early.
+ */
+export class Deadline {
+  #at: number;
+  #expire: () => void;
+
+  /** Calls `expire` once when `ms` have passed without a replacement. */
+  constructor(ms: number, expire: () => void) {
+    this.#at = performance.now() + ms;
+    this.#expire = expire;
+    armed.add(this);
+    ticker ??= setInterval(tick, TICK_MS);
+  }
+
+  /** Counts `ms` from now, with a new consequence when one is given. Without effect after it has expired. */
+  replace(ms: number, expire: () => void = this.#expire): void {
+    this.#at = performance.now() + ms;
+    this.#expire = expire;
+  }
+
+  /** The connection is gone. */
+  [Symbol.dispose](): void {
+    armed.delete(this);
+    if (armed.size > 0) return;
+    clearInterval(ticker);
+    ticker = undefined;
+  }
+
+  /** Expires when it is time; one that has expired is done. */
+  check(now: number): void {
+    if (now < this.#at) return;
+    this[Symbol.dispose]();
+    this.#expire();
+  }
+}
+
+function tick(): void {
+  const now = performance.now();
+  for (const deadline of armed) deadline.check(now);
+}
