@@ -8,9 +8,9 @@ export type MaybePromise<T> = T | Promise<T>;
  * throw `StreamResetError`). A short transfer never looks complete.
  */
 export interface Duplex {
-  /** The next bytes (never empty), or `null` at the peer's clean end. One read at a time. The bytes are valid until the next `read()`. */
+  /** The next bytes (never empty), or `null` at the peer's clean end. One read at a time. The bytes belong to the caller and are never reused by the connection. */
   read(): MaybePromise<Uint8Array | null>;
-  /** Resolves when the bytes were taken by the kernel (or the next hop), so the caller may reuse the buffer: this is the back-pressure. One write at a time. */
+  /** Resolves when more may be written: this is the back-pressure. One write at a time. The bytes belong to the connection from here on: never change them afterwards. */
   write(bytes: Uint8Array): MaybePromise<void>;
   /** Half-close: no more writes; reading goes on. Settles when the end was sent. Idempotent. */
   closeWrite(): MaybePromise<void>;

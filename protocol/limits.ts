@@ -2,6 +2,8 @@
 
 /** Largest payload of a frame we send on a data channel: the 16-bit length form, so that the header never exceeds 8 bytes. */
 export const MAX_DATA_PAYLOAD_BYTES = 65_535;
+/** Largest frame we accept on a data channel: an intermediary may join frames; the bytes are passed on piece by piece all the same. */
+export const MAX_RECEIVED_FRAME_BYTES = 1024 * 1024;
 /** Largest stream message (`open`, `ok`, `error`, `fin`, `rst`): an `open` with its TLS facts stays below 1 KiB. */
 export const MAX_STREAM_MESSAGE_BYTES = 16 * 1024;
 /** Largest control message: 1,000 rules with firewalls fit. */

@@ -1,0 +1,631 @@
+import { CodedError, errorFromWire, ProtocolError, StreamResetError, toCodedError } from "../protocol/errors.ts";
+import { encodeFrame, FRAME_HEADER_ROOM_BYTES, FrameDecoder, OPCODE, writeFrameHeader } from "../protocol/frame.ts";
+import {
+  MAX_CONTROL_FRAMES_PER_S,
+  MAX_DATA_PAYLOAD_BYTES,
+  MAX_EMPTY_FRAGMENTS,
+  MAX_FRAGMENTS,
+  MAX_RECEIVED_FRAME_BYTES,
+  MAX_STREAM_MESSAGE_BYTES,
+} from "../protocol/limits.ts";
+import { parseStreamMessage, type StreamMessage, type StreamOpen } from "../protocol/stream_message.ts";
+import { Deadline } from "./deadline.ts";
+import type { Duplex, MaybePromise } from "./duplex.ts";
+import { RateLimit } from "./rate_limit.ts";
+
+/** An `rst` that cannot be written in this time is not waited for: the connection closes, which says the same. */
+const RESET_WRITE_TIMEOUT_MS = 5_000;
+/** After we refused a stream, what the opener sent meanwhile must end within this time. */
+const REFUSED_DRAIN_TIMEOUT_MS = 15_000;
+
+const ENCODER = new TextEncoder();
+const DECODER = new TextDecoder("utf-8", { fatal: true });
+
+/** What a channel is, fixed at the dial. */
+export interface DataChannelOptions {
+  /** Whether we are the client of the WebSocket, whose frames are masked. */
+  client: boolean;
+  /** Whether streams on it are opened by us. */
+  opener: boolean;
+  /** Whether TLS is underneath; without it a client masks with a random key. */
+  secure: boolean;
+  /** Bytes that came behind the upgrade. */
+  initial?: Uint8Array;
+  /** Answers a stream that the peer opened; runs until the stream has ended. */
+  onStream?: (stream: ChannelStream, open: StreamOpen) => Promise<void>;
+  /** The channel is free again. */
+  onIdle?: (channel: DataChannel) => void;
+  /** The connection is gone; `violation` is set when the peer broke the protocol. */
+  onClosed?: (channel: DataChannel, violation?: ProtocolError) => void;
+}
+
+/** One pooled WebSocket, carrying one stream at a time. */
+export class DataChannel {
+  /** Milliseconds of `performance.now()` at which the peer was last heard. */
+  heardAt: number = performance.now();
+  readonly #transport: Duplex;
+  readonly #options: DataChannelOptions;
+  readonly #decoder: FrameDecoder;
+  readonly #controlFrames = new RateLimit(MAX_CONTROL_FRAMES_PER_S);
+  #stream: ChannelStream | null = null;
+  #closed = false;
+  /** Somebody waits for bytes: only then does the peer's silence mean anything. */
+  #listening = false;
+  #pingedAt: number | null = null;
+  /** When a check first found us listening in vain since the last byte or the last time we were held back. */
+  #quietSince: number | null = null;
+  #pieces: Uint8Array[] = [];
+  #pieceBytes = 0;
+  #fragments = 0;
+  #emptyFragments = 0;
+  #message: "text" | "binary" | null = null;
+  #parked: Promise<boolean> | null = null;
+
+  constructor(transport: Duplex, options: DataChannelOptions) {
+    this.#transport = transport;
+    this.#options = options;
+    this.#decoder = new FrameDecoder({ masked: !options.client, maxPayloadBytes: MAX_RECEIVED_FRAME_BYTES });
+    if (options.initial !== undefined) this.#decoder.push(options.initial);
+    transport.closed.then(() => this.#onClosed());
+    this.#wait();
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Whether a stream is on it (or was, and has not ended both ways). */
+  get busy(): boolean {
+    return this.#stream !== null;
+  }
+
+  /**
+   * Opens a stream; bytes may be written at once. The channel must be idle.
+   * The peer's refusal is thrown by the stream's `opened()` or first `read()`.
+   */
+  open(message: Omit<StreamOpen, "kind">): ChannelStream {
+    if (this.#closed) throw new StreamResetError("Cannot open a stream as the channel is closed");
+    if (this.#stream !== null) throw new Error("Cannot open a stream as the channel carries one");
+    const stream = new ChannelStream(this, { role: "opener" });
+    this.#stream = stream;
+    this.#post({ kind: "open", ...message });
+    return stream;
+  }
+
+  /** Asks the peer for a sign of life when it was silent for `silenceMs`; closes when none came for `pongMs` after. */
+  checkLiveness(now: number, limits: { silenceMs: number; pongMs: number }): void {
+    if (this.#closed) return;
+    // A reader that is held back cannot hear the peer, and must not judge it; its own pings still tell the peer that it lives.
+    this.#quietSince = this.#listening ? this.#quietSince ?? now : null;
+    if (this.#pingedAt !== null && this.#quietSince !== null) {
+      if (now - Math.max(this.#pingedAt, this.#quietSince) >= limits.pongMs) return this.close();
+    }
+    const since = this.#pingedAt === null ? this.heardAt : Math.max(this.heardAt, this.#pingedAt);
+    if (now - since >= limits.silenceMs) this.ping(now);
+  }
+
+  /** Sends a ping now; whether it is answered is judged by {@link checkLiveness}. */
+  ping(now: number): void {
+    this.#pingedAt = now;
+    this.#control(OPCODE.ping, new Uint8Array(0));
+  }
+
+  /** Ends the connection; a running stream is reset. */
+  close(): void {
+    if (this.#closed) return;
+    this.#transport.reset();
+    this.#onClosed();
+  }
+
+  // What follows is for the stream on the channel.
+
+  /** Sends bytes as binary frames, each one write. */
+  sendBytes(bytes: Uint8Array): MaybePromise<void> {
+    if (bytes.length <= MAX_DATA_PAYLOAD_BYTES) return this.#sendFrame(bytes);
+    return this.#sendFrames(bytes);
+  }
+
+  /** Sends a stream message. */
+  sendMessage(message: StreamMessage): MaybePromise<void> {
+    return this.#write(this.#encode(OPCODE.text, ENCODER.encode(JSON.stringify(message))));
+  }
+
+  /** The next bytes or message of the peer's stream. */
+  receive(): MaybePromise<Uint8Array | StreamMessage> {
+    if (this.#parked !== null) return this.#receiveParked(this.#parked);
+    for (;;) {
+      const event = this.#decode();
+      if (event !== null) return event;
+      const chunk = this.#transport.read();
+      if (chunk instanceof Promise) return this.#receiveLater(chunk);
+      this.#feed(chunk);
+    }
+  }
+
+  /** The stream has ended cleanly both ways: the channel may carry the next one. */
+  release(stream: ChannelStream): void {
+    if (this.#stream !== stream) return;
+    this.#stream = null;
+    if (this.#closed) return;
+    this.#wait();
+    this.#options.onIdle?.(this);
+  }
+
+  /** Tells the peer that the stream is reset, and closes the connection. */
+  abort(error: CodedError): void {
+    if (this.#closed) return;
+    const deadline = new Deadline(RESET_WRITE_TIMEOUT_MS, () => this.close());
+    this.#transport.closed.then(() => deadline[Symbol.dispose]());
+    this.#finishAbort(error);
+  }
+
+  /** The peer broke the protocol: whoever owns the channel ends the session. */
+  violate(error: unknown): void {
+    this.#transport.reset(error);
+    this.#onClosed(error instanceof ProtocolError ? error : undefined);
+  }
+
+  /** Reads on until the peer, having seen the rst, closes: to close on unread bytes could destroy the rst on its way. */
+  async #finishAbort(error: CodedError): Promise<void> {
+    try {
+      await this.sendMessage({ kind: "rst", code: error.code, message: error.message.slice(0, 1024) });
+      await this.#transport.closeWrite();
+      if (!this.#listening) { while (await this.#transport.read() !== null); }
+    } catch {
+      // The connection is gone, which says the same as the rst.
+    }
+    if (!this.#listening) this.close();
+  }
+
+  /** Between streams: answers pings, notices the end, and takes the peer's next stream. */
+  #wait(): void {
+    this.#parked = this.#park();
+  }
+
+  async #park(): Promise<boolean> {
+    try {
+      const message = await this.#nextWhileIdle();
+      if (message === null) return true;
+      this.#answer(message);
+    } catch (error) {
+      this.violate(error);
+    }
+    return false;
+  }
+
+  /** The message that ends the idle time; `null` when our own stream began meanwhile and the event is for it. */
+  async #nextWhileIdle(): Promise<StreamMessage | null> {
+    for (;;) {
+      const event = this.#decode();
+      if (event !== null) {
+        if (this.#stream !== null) return this.#keep(event);
+        if (event instanceof Uint8Array) throw new ProtocolError("Cannot take bytes as no stream is open");
+        return event;
+      }
+      this.#listening = true;
+      const chunk = this.#transport.read();
+      this.#feed(chunk instanceof Promise ? await chunk : chunk);
+    }
+  }
+
+  /** What arrived for a stream that was opened while the idle channel was already reading. */
+  #kept: Uint8Array | StreamMessage | null = null;
+
+  #keep(event: Uint8Array | StreamMessage): null {
+    this.#kept = event;
+    return null;
+  }
+
+  #answer(message: StreamMessage): void {
+    if (message.kind !== "open") throw new ProtocolError(`Cannot take "${message.kind}" as no stream is open`);
+    if (this.#options.opener) throw new ProtocolError("Cannot take a stream as this side opens them");
+    const stream = new ChannelStream(this, { role: "answerer" });
+    this.#stream = stream;
+    this.#serve(stream, message);
+  }
+
+  async #serve(stream: ChannelStream, open: StreamOpen): Promise<void> {
+    this.#parked = null;
+    try {
+      await this.#options.onStream?.(stream, open);
+    } catch (error) {
+      stream.reset(error);
+    }
+  }
+
+  async #receiveParked(parked: Promise<boolean>): Promise<Uint8Array | StreamMessage> {
+    await parked;
+    this.#parked = null;
+    const kept = this.#kept;
+    this.#kept = null;
+    if (kept !== null) return kept;
+    if (this.#closed) throw new StreamResetError();
+    return this.receive();
+  }
+
+  async #receiveLater(first: Promise<Uint8Array | null>): Promise<Uint8Array | StreamMessage> {
+    let pending: MaybePromise<Uint8Array | null> = first;
+    for (;;) {
+      this.#listening = true;
+      this.#feed(pending instanceof Promise ? await pending : pending);
+      const event = this.#decode();
+      if (event !== null) return event;
+      pending = this.#transport.read();
+    }
+  }
+
+  #feed(chunk: Uint8Array | null): void {
+    this.#listening = false;
+    if (chunk === null) throw new StreamResetError("The channel was closed in the middle of a stream");
+    this.heardAt = performance.now();
+    this.#pingedAt = null;
+    this.#quietSince = null;
+    this.#decoder.push(chunk);
+  }
+
+  /** The next bytes or message in the chunk at hand; control frames are dealt with on the way. */
+  #decode(): Uint8Array | StreamMessage | null {
+    const decoder = this.#decoder;
+    for (;;) {
+      const piece = decoder.next();
+      if (piece === null) return null;
+      switch (decoder.opcode) {
+        case OPCODE.binary:
+          this.#countFragment("binary", piece);
+          if (piece.length > 0) return piece;
+          break;
+        case OPCODE.text: {
+          const message = this.#collectText(piece);
+          if (message !== null) return message;
+          break;
+        }
+        case OPCODE.continuation: {
+          if (this.#message === null) throw new ProtocolError("Cannot continue a message as none was begun");
+          if (this.#message === "text") {
+            const message = this.#collectText(piece);
+            if (message !== null) return message;
+          } else {
+            this.#countFragment("binary", piece);
+            if (piece.length > 0) return piece;
+          }
+          break;
+        }
+        default:
+          this.#onControlPiece(piece);
+      }
+    }
+  }
+
+  /** Keeps track of a fragmented message: how many pieces, how many empty ones, and that messages do not interleave. */
+  #countFragment(type: "text" | "binary", piece: Uint8Array): void {
+    const decoder = this.#decoder;
+    if (!decoder.frameEnd) return;
+    if (decoder.opcode !== OPCODE.continuation && this.#message !== null) {
+      throw new ProtocolError("Cannot begin a message as the one before has not ended");
+    }
+    if (piece.length === 0 && ++this.#emptyFragments > MAX_EMPTY_FRAGMENTS) {
+      throw new ProtocolError(`Cannot take more than ${MAX_EMPTY_FRAGMENTS} empty frames in a message`);
+    }
+    if (decoder.fin) {
+      this.#message = null;
+      this.#fragments = 0;
+      this.#emptyFragments = 0;
+    } else {
+      this.#message = type;
+    }
+  }
+
+  #collectText(piece: Uint8Array): StreamMessage | null {
+    const decoder = this.#decoder;
+    this.#pieceBytes += piece.length;
+    if (this.#pieceBytes > MAX_STREAM_MESSAGE_BYTES) {
+      throw new ProtocolError("Cannot read a stream message over 16 KiB");
+    }
+    if (!decoder.frameEnd || !decoder.fin || this.#pieces.length > 0) this.#pieces.push(piece.slice());
+    if (decoder.frameEnd && ++this.#fragments > MAX_FRAGMENTS) {
+      throw new ProtocolError(`Cannot read a message of more than ${MAX_FRAGMENTS} pieces`);
+    }
+    const complete = decoder.frameEnd && decoder.fin;
+    this.#countFragment("text", piece);
+    if (!complete) return null;
+    const bytes = this.#pieces.length > 0 ? concat(this.#pieces, this.#pieceBytes) : piece;
+    this.#pieces = [];
+    this.#pieceBytes = 0;
+    return parseStreamMessage(decodeText(bytes));
+  }
+
+  #controlPieces = new Uint8Array(0);
+
+  #onControlPiece(piece: Uint8Array): void {
+    const decoder = this.#decoder;
+    this.#controlPieces = concat([this.#controlPieces, piece], this.#controlPieces.length + piece.length);
+    if (!decoder.frameEnd) return;
+    const payload = this.#controlPieces;
+    this.#controlPieces = new Uint8Array(0);
+    if (!this.#controlFrames.take()) throw new ProtocolError("Cannot take so many control frames a second");
+    if (decoder.opcode === OPCODE.close) throw new StreamResetError("The peer closed the channel");
+    if (decoder.opcode === OPCODE.ping) this.#control(OPCODE.pong, payload);
+  }
+
+  #control(opcode: typeof OPCODE.ping | typeof OPCODE.pong, payload: Uint8Array): void {
+    this.#post(this.#encode(opcode, payload));
+  }
+
+  /** Sends without waiting: small things whose number is bounded, and whose failure the reader will see as the end. */
+  #post(what: StreamMessage | Uint8Array): void {
+    try {
+      const sent = what instanceof Uint8Array ? this.#write(what) : this.sendMessage(what);
+      if (sent instanceof Promise) sent.catch(() => this.close());
+    } catch {
+      this.close();
+    }
+  }
+
+  #encode(opcode: (typeof OPCODE)[keyof typeof OPCODE], payload: Uint8Array): Uint8Array {
+    const masked = this.#options.client;
+    if (!masked || this.#options.secure) return encodeFrame(payload, { opcode, masked });
+    return encodeFrame(payload, { opcode, masked, key: randomKey() });
+  }
+
+  #sendFrame(bytes: Uint8Array): MaybePromise<void> {
+    if (this.#options.client && !this.#options.secure) return this.#write(this.#encode(OPCODE.binary, bytes));
+    const frame = new Uint8Array(FRAME_HEADER_ROOM_BYTES + bytes.length);
+    frame.set(bytes, FRAME_HEADER_ROOM_BYTES);
+    const start = writeFrameHeader(frame, FRAME_HEADER_ROOM_BYTES, bytes.length, {
+      opcode: OPCODE.binary,
+      masked: this.#options.client,
+    });
+    return this.#write(frame.subarray(start));
+  }
+
+  async #sendFrames(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length; at += MAX_DATA_PAYLOAD_BYTES) {
+      await this.#sendFrame(bytes.subarray(at, at + MAX_DATA_PAYLOAD_BYTES));
+    }
+  }
+
+  #write(frame: Uint8Array): MaybePromise<void> {
+    if (this.#closed) throw new StreamResetError("Cannot write as the channel is closed");
+    return this.#transport.write(frame);
+  }
+
+  #onClosed(violation?: ProtocolError): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#stream?.onChannelClosed();
+    this.#options.onClosed?.(this, violation);
+  }
+}
+
+/** One stream on a data channel, as seen by either end. */
+export class ChannelStream implements Duplex {
+  readonly closed: Promise<void>;
+  readonly #onClosed: () => void;
+  readonly #channel: DataChannel;
+  readonly #role: "opener" | "answerer";
+  /** Bytes that were given to whatever is behind us on this stream; goes out with our `fin`. */
+  delivered = 0;
+  /** The `written` of the peer's `fin`: bytes the peer gave to its target. */
+  finWritten: number | undefined = undefined;
+  #answered = false;
+  #refusal: CodedError | null = null;
+  #failure: CodedError | null = null;
+  #readEnded = false;
+  #writeEnded = false;
+  #finSent: Promise<void> | null = null;
+
+  constructor(channel: DataChannel, options: { role: "opener" | "answerer" }) {
+    this.#channel = channel;
+    this.#role = options.role;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.closed = promise;
+    this.#onClosed = resolve;
+  }
+
+  /** Whether the peer has said `ok`. */
+  get answered(): boolean {
+    return this.#answered;
+  }
+
+  /** Waits for the peer's `ok`; nobody else may read meanwhile. @throws {CodedError} the peer's refusal */
+  async opened(): Promise<void> {
+    if (this.#refusal !== null) throw this.#refusal;
+    if (this.#answered) return;
+    const event = await this.#receive();
+    this.#onAnswer(event);
+  }
+
+  /** Answerer: takes the stream. */
+  accept(): MaybePromise<void> {
+    this.#answered = true;
+    return this.#channel.sendMessage({ kind: "ok" });
+  }
+
+  /** Answerer: refuses the stream, and discards what the opener sends until its end. */
+  async refuse(error: CodedError): Promise<void> {
+    const deadline = new Deadline(REFUSED_DRAIN_TIMEOUT_MS, () => this.reset(error));
+    try {
+      await this.#channel.sendMessage({ kind: "error", code: error.code, message: error.message.slice(0, 1024) });
+      this.#writeEnded = true;
+      while (!this.#readEnded) await this.read();
+    } catch (cause) {
+      this.reset(cause);
+    } finally {
+      deadline[Symbol.dispose]();
+    }
+  }
+
+  read(): MaybePromise<Uint8Array | null> {
+    if (this.#refusal !== null) throw this.#refusal;
+    if (this.#readEnded) return null;
+    if (this.#failure !== null) throw this.#failure;
+    for (;;) {
+      const event = this.#receiveNow();
+      if (event instanceof Promise) return this.#readLater(event);
+      if (event instanceof Uint8Array && this.#mayTakeBytes()) return event;
+      if (this.#onMessage(event as StreamMessage)) return null;
+    }
+  }
+
+  write(bytes: Uint8Array): MaybePromise<void> {
+    if (this.#failure !== null) throw this.#failure;
+    if (this.#refusal !== null) throw this.#refusal;
+    if (this.#writeEnded) throw new StreamResetError("Cannot write as the direction has ended");
+    return this.#channel.sendBytes(bytes);
+  }
+
+  closeWrite(): Promise<void> {
+    this.#finSent ??= this.#sendFin();
+    return this.#finSent;
+  }
+
+  reset(reason?: unknown): void {
+    if (this.#failure !== null || this.#done()) return;
+    this.#failure = toCodedError(reason ?? new StreamResetError(), "STREAM_RESET");
+    this.#channel.abort(this.#failure);
+    this.#onClosed();
+  }
+
+  close(): void {
+    this.reset();
+  }
+
+  /** The connection under the stream is gone. */
+  onChannelClosed(): void {
+    this.#failure ??= new StreamResetError("The channel was closed");
+    this.#onClosed();
+  }
+
+  async #sendFin(): Promise<void> {
+    if (this.#writeEnded || this.#failure !== null) return;
+    this.#writeEnded = true;
+    await this.#channel.sendMessage({ kind: "fin", written: this.delivered });
+    this.#finishIfDone();
+  }
+
+  async #readLater(pending: Promise<Uint8Array | StreamMessage>): Promise<Uint8Array | null> {
+    let event: Uint8Array | StreamMessage = await this.#translate(pending);
+    for (;;) {
+      if (event instanceof Uint8Array && this.#mayTakeBytes()) return event;
+      if (this.#onMessage(event as StreamMessage)) return null;
+      event = await this.#receive();
+    }
+  }
+
+  #receive(): Promise<Uint8Array | StreamMessage> {
+    const event = this.#receiveNow();
+    return event instanceof Promise ? this.#translate(event) : Promise.resolve(event);
+  }
+
+  #receiveNow(): MaybePromise<Uint8Array | StreamMessage> {
+    try {
+      return this.#channel.receive();
+    } catch (error) {
+      throw this.#fail(error);
+    }
+  }
+
+  async #translate(pending: Promise<Uint8Array | StreamMessage>): Promise<Uint8Array | StreamMessage> {
+    try {
+      return await pending;
+    } catch (error) {
+      throw this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): CodedError {
+    this.#channel.violate(error);
+    this.#failure ??= toCodedError(error, "STREAM_RESET");
+    return this.#failure;
+  }
+
+  #mayTakeBytes(): boolean {
+    if (this.#role === "opener" && !this.#answered) {
+      throw this.#fail(new ProtocolError("Cannot take bytes as the stream was not answered"));
+    }
+    return true;
+  }
+
+  /** Deals with a message of the peer; true when its direction has ended. */
+  #onMessage(message: StreamMessage): boolean {
+    switch (message.kind) {
+      case "ok":
+      case "error":
+        this.#onAnswer(message);
+        return false;
+      case "fin":
+        if (this.#role === "opener" && !this.#answered) {
+          throw this.#fail(new ProtocolError("Cannot take the end as the stream was not answered"));
+        }
+        this.finWritten = message.written;
+        this.#readEnded = true;
+        this.#finishIfDone();
+        return true;
+      case "rst":
+        this.#failure = errorFromWire(message.code, message.message, "STREAM_RESET");
+        this.#channel.close();
+        throw this.#failure;
+      case "open":
+        throw this.#fail(new ProtocolError("Cannot open a stream as the channel carries one"));
+    }
+  }
+
+  #onAnswer(event: Uint8Array | StreamMessage): void {
+    if (this.#role !== "opener" || this.#answered || event instanceof Uint8Array) {
+      throw this.#fail(new ProtocolError("Cannot take this as the answer to a stream"));
+    }
+    if (event.kind === "ok") {
+      this.#answered = true;
+      return;
+    }
+    if (event.kind === "rst") {
+      this.#onMessage(event);
+      return;
+    }
+    if (event.kind !== "error") {
+      throw this.#fail(new ProtocolError(`Cannot take "${event.kind}" as the answer to a stream`));
+    }
+    this.#refusal = errorFromWire(event.code, event.message, "TARGET_UNREACHABLE");
+    this.#readEnded = true;
+    this.#endRefused();
+    throw this.#refusal;
+  }
+
+  /** After a refusal the opener sends its `fin`, and the channel is free. */
+  #endRefused(): void {
+    this.#finSent ??= this.#sendFin();
+    this.#finSent.then(() => this.#finishIfDone(), () => this.#channel.close());
+  }
+
+  #done(): boolean {
+    return this.#readEnded && this.#writeEnded;
+  }
+
+  #finishIfDone(): void {
+    if (!this.#done()) return;
+    this.#onClosed();
+    this.#channel.release(this);
+  }
+}
+
+function concat(pieces: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
+}
+
+function decodeText(bytes: Uint8Array): string {
+  try {
+    return DECODER.decode(bytes);
+  } catch (cause) {
+    throw new ProtocolError("Cannot read a text frame as it is not UTF-8", { cause });
+  }
+}
+
+function randomKey(): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(4));
+}

@@ -1,0 +1,61 @@
+import net from "node:net";
+import { CodedError } from "../protocol/errors.ts";
+
+/** Where a visitor or tunnel connection comes from. */
+export interface Peer {
+  address: string;
+  port: number;
+}
+
+/** A listener that is open. */
+export interface Bound extends AsyncDisposable {
+  readonly address: { hostname: string; port: number };
+  /** Takes no more connections; those that are open go on. Idempotent. */
+  stop(): void;
+}
+
+/** Connections the kernel may hold before we accept them: bursts, not queues. */
+const BACKLOG = 511;
+
+/**
+ * Opens a TCP listener whose sockets keep half-close and send at once.
+ * @throws {CodedError} LISTEN_FAILED, PORT_IN_USE as its cause is told in the message
+ */
+export function listen(
+  address: { hostname: string; port: number },
+  onSocket: (socket: net.Socket, peer: Peer) => void,
+): Promise<Bound> {
+  const { promise, resolve, reject } = Promise.withResolvers<Bound>();
+  const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    const { remoteAddress, remotePort } = socket;
+    // A peer that vanished between the kernel's accept and ours has no address.
+    if (remoteAddress === undefined) return void socket.destroy();
+    onSocket(socket, { address: remoteAddress, port: remotePort ?? 0 });
+  });
+  let closed: Promise<void> | null = null;
+  function stop(): void {
+    closed ??= new Promise((done) => server.close(() => done()));
+  }
+  server.once("error", (cause: Error & { code?: string }) => {
+    const where = `${address.hostname}:${address.port}`;
+    const reason = cause.code === "EADDRINUSE" ? "another program uses it" : cause.message;
+    reject(new CodedError("LISTEN_FAILED", `Cannot listen on ${where}: ${reason}`, { cause }));
+  });
+  server.listen({ host: address.hostname, port: address.port, backlog: BACKLOG }, () => {
+    const bound = server.address() as net.AddressInfo;
+    server.removeAllListeners("error");
+    server.on("error", () => {
+      // A failed accept (out of descriptors) concerns one visitor, not the listener.
+    });
+    resolve({
+      address: { hostname: bound.address, port: bound.port },
+      stop,
+      [Symbol.asyncDispose](): Promise<void> {
+        stop();
+        // Settled by the listener's end; connections are their owners' to close.
+        return Promise.resolve();
+      },
+    });
+  });
+  return promise;
+}

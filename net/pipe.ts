@@ -1,0 +1,56 @@
+import { StreamResetError } from "../protocol/errors.ts";
+import { Deadline } from "./deadline.ts";
+import type { Duplex } from "./duplex.ts";
+
+/** How two connections are joined. */
+export interface PipeOptions {
+  /** After one direction ended, the other is reset when no byte moved for so long, ms. */
+  lingerMs: number;
+  /** Called after bytes were handed on: `up` is upstream to downstream. */
+  onBytes?: (count: number, direction: "up" | "down") => void;
+}
+
+/**
+ * Joins two connections until both directions have ended. An end is passed on as a half-close, a reset as a reset of the other side.
+ * Whatever happens, both are closed when it settles.
+ * @throws {StreamResetError} when either side was reset
+ */
+export async function pipe(upstream: Duplex, downstream: Duplex, options: PipeOptions): Promise<void> {
+  let ended = 0;
+  let linger: Deadline | undefined;
+  function abort(reason: unknown): void {
+    upstream.reset(reason);
+    downstream.reset(reason);
+  }
+  async function copy(from: Duplex, to: Duplex, direction: "up" | "down"): Promise<void> {
+    for (;;) {
+      const read = from.read();
+      const bytes = read instanceof Promise ? await read : read;
+      if (bytes === null) break;
+      const written = to.write(bytes);
+      if (written instanceof Promise) await written;
+      options.onBytes?.(bytes.length, direction);
+      linger?.replace(options.lingerMs);
+    }
+    await to.closeWrite();
+    if (++ended === 1) {
+      linger = new Deadline(options.lingerMs, () => abort(new StreamResetError("One side was silent")));
+    }
+  }
+  async function guarded(from: Duplex, to: Duplex, direction: "up" | "down"): Promise<void> {
+    try {
+      await copy(from, to, direction);
+    } catch (error) {
+      abort(error);
+      throw error;
+    }
+  }
+  const directions = await Promise.allSettled([
+    guarded(upstream, downstream, "up"),
+    guarded(downstream, upstream, "down"),
+  ]);
+  linger?.[Symbol.dispose]();
+  upstream.close();
+  downstream.close();
+  for (const direction of directions) if (direction.status === "rejected") throw direction.reason;
+}

@@ -1,0 +1,153 @@
+import type { Socket } from "node:net";
+import { StreamResetError } from "../protocol/errors.ts";
+import type { Duplex, MaybePromise } from "./duplex.ts";
+
+/** Unread bytes at which we stop reading from the kernel, so that TCP stops the sender. */
+const READ_HIGH_WATER_BYTES = 256 * 1024;
+/** Unread bytes at which reading goes on: low enough that stop and start do not flutter. */
+const READ_LOW_WATER_BYTES = 64 * 1024;
+/** A closed socket that cannot flush is destroyed after this: a vanished peer must not hold it for ever. */
+const CLOSE_FLUSH_TIMEOUT_MS = 5_000;
+
+/** The part of the runtime's socket handle that stops and starts reading: `pause()` alone does not hold a TLS socket back. */
+interface ReadGate {
+  readStop(): unknown;
+  readStart(): unknown;
+}
+
+type Waiter = { resolve: (bytes: Uint8Array | null) => void; reject: (error: unknown) => void };
+
+/** A `node:net` or `node:tls` socket as a {@link Duplex}, with real back-pressure in both directions and a real RST. */
+export class SocketDuplex implements Duplex {
+  readonly closed: Promise<void>;
+  readonly #socket: Socket;
+  readonly #raw: Socket;
+  readonly #gate: ReadGate | null;
+  readonly #queue: Uint8Array[] = [];
+  #queuedBytes = 0;
+  #gateShut = false;
+  #reader: Waiter | null = null;
+  /** Shared by all writers that wait: a pong may be written between the frames of a stream. */
+  #drained: PromiseWithResolvers<void> | null = null;
+  #readEnded = false;
+  #writeEnded: Promise<void> | null = null;
+  #writeFinished = false;
+  #failure: StreamResetError | null = null;
+
+  /** `raw` is the TCP socket under a TLS one; of a plain socket it is the socket itself. */
+  constructor(socket: Socket, raw: Socket = socket) {
+    this.#socket = socket;
+    this.#raw = raw;
+    this.#gate = (raw as unknown as { _handle: ReadGate | null })._handle;
+    this.closed = new Promise((resolve) => {
+      if (socket.destroyed) this.#fail("The connection is closed");
+      else socket.once("close", () => resolve(this.#onClose()));
+      if (socket.destroyed) resolve();
+    });
+    socket.on("data", (bytes: Uint8Array) => this.#onData(bytes));
+    socket.on("end", () => this.#onEnd());
+    socket.on("error", (error: Error) => this.#fail(error.message, error));
+    socket.on("drain", () => this.#onDrain());
+    if (raw !== socket) raw.on("error", (error: Error) => this.#fail(error.message, error));
+  }
+
+  read(): MaybePromise<Uint8Array | null> {
+    const bytes = this.#queue.shift();
+    if (bytes !== undefined) {
+      this.#queuedBytes -= bytes.length;
+      if (this.#gateShut && this.#queuedBytes <= READ_LOW_WATER_BYTES) this.#openGate();
+      return bytes;
+    }
+    if (this.#failure !== null) throw this.#failure;
+    if (this.#readEnded) return null;
+    return new Promise((resolve, reject) => this.#reader = { resolve, reject });
+  }
+
+  write(bytes: Uint8Array): MaybePromise<void> {
+    if (this.#failure !== null) throw this.#failure;
+    if (this.#writeEnded !== null) throw new StreamResetError("Cannot write as the direction has ended");
+    if (this.#socket.write(bytes)) return;
+    this.#drained ??= Promise.withResolvers();
+    return this.#drained.promise;
+  }
+
+  closeWrite(): Promise<void> {
+    this.#writeEnded ??= new Promise((resolve) => {
+      if (this.#failure !== null) return resolve();
+      this.#socket.end(() => {
+        this.#writeFinished = true;
+        resolve();
+      });
+      this.closed.then(resolve);
+    });
+    return this.#writeEnded;
+  }
+
+  reset(reason?: unknown): void {
+    this.#fail("The connection was reset", reason);
+    this.#raw.resetAndDestroy();
+    if (this.#raw !== this.#socket) this.#socket.destroy();
+  }
+
+  close(): void {
+    if (this.#socket.destroyed) return;
+    if (this.#writeEnded === null || !this.#readEnded) return this.reset();
+    if (this.#writeFinished) return void this.#socket.destroy();
+    this.#destroyAfterFlush();
+  }
+
+  /** Ends our direction and releases the socket once that was sent, whether or not the peer has ended its own. */
+  async closeAfterFlush(): Promise<void> {
+    if (this.#socket.destroyed) return;
+    this.#destroyAfterFlush();
+    await this.closed;
+  }
+
+  #destroyAfterFlush(): void {
+    const timer = setTimeout(() => this.reset(), CLOSE_FLUSH_TIMEOUT_MS);
+    this.closed.then(() => clearTimeout(timer));
+    this.closeWrite().then(() => this.#socket.destroy());
+  }
+
+  #onData(bytes: Uint8Array): void {
+    if (this.#reader !== null) {
+      const { resolve } = this.#reader;
+      this.#reader = null;
+      return resolve(bytes);
+    }
+    this.#queue.push(bytes);
+    this.#queuedBytes += bytes.length;
+    if (this.#queuedBytes >= READ_HIGH_WATER_BYTES && !this.#gateShut) {
+      this.#gateShut = true;
+      this.#gate?.readStop();
+    }
+  }
+
+  #openGate(): void {
+    this.#gateShut = false;
+    if (!this.#raw.destroyed) this.#gate?.readStart();
+  }
+
+  #onEnd(): void {
+    this.#readEnded = true;
+    this.#reader?.resolve(null);
+    this.#reader = null;
+  }
+
+  #onDrain(): void {
+    this.#drained?.resolve();
+    this.#drained = null;
+  }
+
+  #onClose(): void {
+    if (!this.#readEnded || !this.#writeFinished) this.#fail("The connection was reset");
+  }
+
+  #fail(message: string, cause?: unknown): void {
+    this.#failure ??= new StreamResetError(message, { cause });
+    this.#reader?.reject(this.#failure);
+    this.#reader = null;
+    this.#drained?.reject(this.#failure);
+    this.#drained = null;
+  }
+}

@@ -1,0 +1,141 @@
+import net from "node:net";
+import tls from "node:tls";
+import { CodedError } from "../protocol/errors.ts";
+import { parseClientHello } from "../protocol/client_hello.ts";
+import { MAX_CLIENT_HELLO_BYTES } from "../protocol/limits.ts";
+import { Deadline } from "./deadline.ts";
+import { type Bound, listen } from "./listen.ts";
+import { SocketDuplex } from "./socket_duplex.ts";
+
+/** What a ClientHello asks for. */
+export interface TlsName {
+  serverName: string | undefined;
+  alpn: readonly string[];
+  peer: { address: string; port: number };
+}
+
+/** Who takes a TLS connection: terminated here with a context, or nobody (there is no default host, security R38). */
+export type TlsDecision =
+  | { kind: "terminate"; context: tls.SecureContext; onConnection: (connection: TlsConnection) => void }
+  | { kind: "refuse" };
+
+/** A terminated connection. */
+export interface TlsConnection {
+  duplex: SocketDuplex;
+  serverName: string;
+  peer: { address: string; port: number };
+}
+
+/** How a TLS front works. */
+export interface TlsFrontOptions {
+  hostname: string;
+  port: number;
+  /** From accept to a finished handshake, ms. */
+  handshakeMs: number;
+  /** Decides from memory and never waits: a handshake must not hang on it. */
+  decide: (name: TlsName) => TlsDecision;
+  /** Whether a new connection may be taken; called before a byte is read. The disposable is released when the handshake is over. */
+  admit: (peer: { address: string; port: number }) => Disposable | null;
+}
+
+/** A fatal `unrecognized_name` alert (RFC 8446 6.2, RFC 6066 3). */
+const ALERT_UNRECOGNIZED_NAME = new Uint8Array([21, 3, 3, 0, 2, 2, 112]);
+/** A fatal `decode_error` alert. */
+const ALERT_DECODE_ERROR = new Uint8Array([21, 3, 3, 0, 2, 2, 50]);
+
+/**
+ * Opens the one public TLS port: reads each ClientHello, and lets `decide` say who takes the connection.
+ * @throws {CodedError} LISTEN_FAILED
+ */
+export function listenTlsFront(options: TlsFrontOptions): Promise<Bound> {
+  return listen(options, (socket, peer) => {
+    const admitted = options.admit(peer);
+    if (admitted === null) return void socket.resetAndDestroy();
+    socket.on("error", () => socket.destroy());
+    new Handshake(socket, peer, options, admitted).begin();
+  });
+}
+
+/** One connection up to its finished handshake. */
+class Handshake {
+  readonly #socket: net.Socket;
+  readonly #peer: { address: string; port: number };
+  readonly #options: TlsFrontOptions;
+  readonly #deadline: Deadline;
+  #peeked = new Uint8Array(0);
+
+  constructor(
+    socket: net.Socket,
+    peer: { address: string; port: number },
+    options: TlsFrontOptions,
+    admitted: Disposable,
+  ) {
+    this.#socket = socket;
+    this.#peer = peer;
+    this.#options = options;
+    this.#deadline = new Deadline(options.handshakeMs, () => socket.resetAndDestroy());
+    socket.once("close", () => {
+      this.#deadline[Symbol.dispose]();
+      admitted[Symbol.dispose]();
+    });
+    this.#admitted = admitted;
+  }
+
+  readonly #admitted: Disposable;
+
+  begin(): void {
+    this.#socket.on("readable", this.#onReadable);
+    this.#socket.once("end", () => this.#socket.destroy());
+  }
+
+  readonly #onReadable = (): void => {
+    const chunk = this.#socket.read() as Uint8Array | null;
+    if (chunk === null) return;
+    this.#peeked = this.#peeked.length === 0 ? new Uint8Array(chunk) : concat(this.#peeked, chunk);
+    const hello = parseClientHello(this.#peeked);
+    if (hello.kind === "incomplete" && this.#peeked.length < MAX_CLIENT_HELLO_BYTES) return;
+    this.#socket.off("readable", this.#onReadable);
+    if (hello.kind !== "hello") return this.#refuse(ALERT_DECODE_ERROR);
+    const decision = this.#options.decide({ serverName: hello.serverName, alpn: hello.alpn, peer: this.#peer });
+    if (decision.kind === "refuse") return this.#refuse(ALERT_UNRECOGNIZED_NAME);
+    this.#socket.unshift(this.#peeked);
+    this.#terminate(decision, hello.serverName ?? "");
+  };
+
+  #terminate(decision: Extract<TlsDecision, { kind: "terminate" }>, serverName: string): void {
+    const raw = this.#socket;
+    const secure = new tls.TLSSocket(raw, {
+      isServer: true,
+      secureContext: decision.context,
+      ALPNProtocols: ["http/1.1"],
+    });
+    // On a failed handshake the runtime leaves the sockets open.
+    secure.on("error", () => raw.destroy());
+    secure.on("_tlsError", () => raw.destroy());
+    secure.once("secure", () => {
+      this.#deadline[Symbol.dispose]();
+      this.#admitted[Symbol.dispose]();
+      decision.onConnection({ duplex: new SocketDuplex(secure, raw), serverName, peer: this.#peer });
+    });
+  }
+
+  #refuse(alert: Uint8Array): void {
+    this.#socket.end(alert, () => this.#socket.destroy());
+  }
+}
+
+/** Certificate and key as a context, checked as a pair: a mismatched one would hang every handshake. @throws {CodedError} CERTIFICATE_INVALID */
+export function secureContext(pair: { certificate: string; key: string }): tls.SecureContext {
+  try {
+    return tls.createSecureContext({ cert: pair.certificate, key: pair.key, minVersion: "TLSv1.2" });
+  } catch (cause) {
+    throw new CodedError("CERTIFICATE_INVALID", "Cannot use the certificate and key together", { cause });
+  }
+}
+
+function concat(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(a.length + b.length);
+  whole.set(a);
+  whole.set(b, a.length);
+  return whole;
+}
