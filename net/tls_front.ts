@@ -24,6 +24,8 @@ export interface TlsConnection {
   duplex: SocketDuplex;
   serverName: string;
   peer: { address: string; port: number };
+  /** What `admit` gave; released at the latest when the connection closes, earlier when its owner counts it elsewhere. */
+  admitted: Disposable;
 }
 
 /** How a TLS front works. */
@@ -34,7 +36,7 @@ export interface TlsFrontOptions {
   handshakeMs: number;
   /** Decides from memory and never waits: a handshake must not hang on it. */
   decide: (name: TlsName) => TlsDecision;
-  /** Whether a new connection may be taken; called before a byte is read. The disposable is released when the handshake is over. */
+  /** Whether a new connection may be taken; called before a byte is read. */
   admit: (peer: { address: string; port: number }) => Disposable | null;
 }
 
@@ -114,8 +116,8 @@ class Handshake {
     secure.on("_tlsError", () => raw.destroy());
     secure.once("secure", () => {
       this.#deadline[Symbol.dispose]();
-      this.#admitted[Symbol.dispose]();
-      decision.onConnection({ duplex: new SocketDuplex(secure, raw), serverName, peer: this.#peer });
+      const duplex = new SocketDuplex(secure, raw);
+      decision.onConnection({ duplex, serverName, peer: this.#peer, admitted: this.#admitted });
     });
   }
 
