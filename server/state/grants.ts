@@ -1,4 +1,5 @@
 import { CodedError } from "../../protocol/errors.ts";
+import { isHostName } from "../../protocol/host_name.ts";
 
 /** Ports `from` to `to`, both included. */
 export interface PortRange {
@@ -27,15 +28,6 @@ export const DEFAULT_GRANTS: Grants = { domains: [], ports: [], maxNames: 25, ma
 
 /** Longest lists on a token: beyond it they are data, not policy. */
 const MAX_GRANT_ENTRIES = 100;
-
-const LABEL = /^(?!-)[a-z0-9-]{1,63}(?<!-)$/;
-
-/** Whether `name` has the form of a canonical host name: lower-case A-labels, no trailing dot, no IP address. */
-export function isHostName(name: string): boolean {
-  if (name.length === 0 || name.length > 253) return false;
-  const labels = name.split(".");
-  return labels.every((label) => LABEL.test(label)) && !/^\d+$/.test(labels.at(-1)!);
-}
 
 /** Whether `pattern` (exact, or `*.` and a name for everything below that name) covers `name`. */
 export function matchesDomain(pattern: string, name: string): boolean {

@@ -1,8 +1,9 @@
 import { CodedError } from "../../protocol/errors.ts";
+import { isHostName } from "../../protocol/host_name.ts";
 import type { Logger } from "../../net/log.ts";
 import type { Store } from "../store/store.ts";
 import { type Claimant, Claims, type Taking } from "./claims.ts";
-import { type Grants, isHostName, matchesDomain } from "./grants.ts";
+import { type Grants, matchesDomain } from "./grants.ts";
 import { generateHostLabel } from "./hostnames.ts";
 
 /** A tunnel that asks for a name. */
