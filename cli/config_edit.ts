@@ -2,7 +2,9 @@ import { type Document, stringify } from "yaml";
 import type { z } from "zod";
 import { CodedError } from "../protocol/errors.ts";
 import { readConfigFile } from "./config_file.ts";
-import { isJsonPath, parseConfig } from "./config_text.ts";
+import { parseConfig } from "./config_text.ts";
+import { formatJson } from "./format_json.ts";
+import { isJsonPath } from "./is_json_path.ts";
 import { lockFile } from "./file_lock.ts";
 import { replaceFile } from "./replace_file.ts";
 
@@ -45,7 +47,7 @@ function formatDocument(path: string, document: Document.Parsed): string {
 
 /** Text of a new configuration in the format of its file. */
 export function formatConfig(path: string, value: unknown): string {
-  return isJsonPath(path) ? `${JSON.stringify(value, null, 2)}\n` : stringify(value, { lineWidth: 0 });
+  return isJsonPath(path) ? formatJson(value) : stringify(value, { lineWidth: 0 });
 }
 
 async function realPathOf(path: string): Promise<string> {

@@ -1,8 +1,9 @@
 import { deepEqual, equal, match, rejects } from "node:assert/strict";
 import { z } from "zod";
 import { editConfig } from "./config_edit.ts";
+import { loadConfig } from "./config_file.ts";
 import { lockFile } from "./file_lock.ts";
-import { privateFile } from "./private_file.ts";
+import { privateFile } from "./testing/private_file.ts";
 
 const schema = z.strictObject({ version: z.literal(1), names: z.array(z.string()).default([]) });
 const YAML = "# kept: the head\nversion: 1 # kept: beside\nnames:\n  # kept: above\n  - a\n";
@@ -122,4 +123,15 @@ Deno.test("lockFile() ignores what a killed process left behind", async () => {
   await using file = await privateFile("c.yaml.lock", "999999\n");
   await using _held = await lockFile(file.path, { timeoutMs: 0 });
   match(await file.text(), new RegExp(`^${Deno.pid}$`, "m"));
+});
+
+Deno.test("loadConfig() finds a repeated key in JSON, although JSON.parse() does not", async () => {
+  await using file = await privateFile("c.json", '{\n  "version": 1,\n  "names": ["a"],\n  "names": []\n}\n');
+  await rejects(loadConfig(file.path, schema), { kind: "CONFIG_INVALID", message: /c\.json:4:3: / });
+});
+
+Deno.test("loadConfig() reads what the commands wrote", async () => {
+  await using file = await privateFile("c.json", '{"version":1}');
+  await editConfig(file.path, schema, (document) => document.set("names", ["a"]));
+  deepEqual((await loadConfig(file.path, schema)).value, { version: 1, names: ["a"] });
 });

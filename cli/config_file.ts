@@ -1,7 +1,9 @@
 import type { z } from "zod";
 import { CodedError } from "../protocol/errors.ts";
 import { CommandError } from "./command_error.ts";
-import { type ConfigText, parseConfig, type ParsedConfig } from "./config_text.ts";
+import type { ConfigText } from "./config_text.ts";
+import { formatJson } from "./format_json.ts";
+import { isJsonPath } from "./is_json_path.ts";
 
 /** Larger than any real configuration (1,000 rules with their firewalls), small enough to read at once. */
 const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
@@ -19,9 +21,27 @@ export interface ConfigSnapshot extends ConfigText {
  * Reads and validates a configuration file.
  * @throws {CodedError} CONFIG_MISSING, CONFIG_UNSAFE or CONFIG_INVALID (with file, line and column).
  */
-export async function loadConfig<T>(path: string, schema: z.ZodType<T>): Promise<ParsedConfig<T> & { stamp: string }> {
+export async function loadConfig<T>(path: string, schema: z.ZodType<T>): Promise<{ value: T; stamp: string }> {
   const snapshot = await readConfigFile(path);
-  return { ...parseConfig(snapshot, schema), stamp: snapshot.stamp };
+  const quick = schema.safeParse(readOwnJson(snapshot));
+  if (quick.success) return { value: quick.data, stamp: snapshot.stamp };
+  const { parseConfig } = await import("./config_text.ts");
+  return { value: parseConfig(snapshot, schema).value, stamp: snapshot.stamp };
+}
+
+/**
+ * The value of a JSON file that is exactly as our commands write it, so that it has no repeated key and nothing else that
+ * only the YAML parser would find. It saves loading that parser, a quarter of the time of `pktriot route http ls`.
+ */
+function readOwnJson({ path, text }: ConfigText): unknown {
+  if (!isJsonPath(path)) return undefined;
+  try {
+    const value: unknown = JSON.parse(text);
+    return formatJson(value) === text ? value : undefined;
+  } catch {
+    // The YAML parser says where.
+    return undefined;
+  }
 }
 
 /** Reads a configuration file after checking, on the open file, that nobody else can have written or read it. */
@@ -33,8 +53,19 @@ export async function readConfigFile(path: string): Promise<ConfigSnapshot> {
   if (info.size > MAX_CONFIG_BYTES) {
     throw new CodedError("CONFIG_INVALID", `Cannot read ${path}: it is larger than ${MAX_CONFIG_BYTES} bytes`);
   }
-  const text = await new Response(file.readable).text();
+  const text = await readAll(file);
   return { path, text, stamp: stampOf(info), mode: info.mode, uid: info.uid, gid: info.gid };
+}
+
+/** The bytes of an open file as text. (Through its stream it would be a millisecond slower.) */
+async function readAll(file: Deno.FsFile): Promise<string> {
+  const decoder = new TextDecoder();
+  const buffer = new Uint8Array(64 * 1024);
+  let text = "";
+  for (let length = await file.read(buffer); length !== null; length = await file.read(buffer)) {
+    text += decoder.decode(buffer.subarray(0, length), { stream: true });
+  }
+  return text + decoder.decode();
 }
 
 /** What changes with every edit of a file. */

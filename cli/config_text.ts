@@ -1,6 +1,7 @@
 import { type Document, isMap, isScalar, LineCounter, type Node, parseDocument } from "yaml";
 import type { z } from "zod";
 import { CodedError } from "../protocol/errors.ts";
+import { isJsonPath } from "./is_json_path.ts";
 
 /** A configuration file as it was read: its text, and where it is in messages. */
 export interface ConfigText {
@@ -13,11 +14,6 @@ export interface ParsedConfig<T> {
   value: T;
   /** The tree with its comments, for edits. */
   document: Document.Parsed;
-}
-
-/** Whether the file is written as JSON (by its extension); everything else is YAML. */
-export function isJsonPath(path: string): boolean {
-  return path.toLowerCase().endsWith(".json");
 }
 
 /**

@@ -2,7 +2,7 @@ import { deepEqual, equal, match } from "node:assert/strict";
 import { z } from "zod";
 import { loadConfig } from "./config_file.ts";
 import { type ConfigEvent, watchConfig } from "./config_watch.ts";
-import { privateFile } from "./private_file.ts";
+import { privateFile } from "./testing/private_file.ts";
 
 const schema = z.strictObject({ version: z.int() });
 type Value = z.infer<typeof schema>;

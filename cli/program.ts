@@ -1,9 +1,11 @@
-import { Command, type CommandUnknownOpts, Option } from "@commander-js/extra-typings";
+import { Argument, Command, type CommandUnknownOpts, Option } from "@commander-js/extra-typings";
 import { CommanderError } from "commander";
 import { usageError } from "./command_error.ts";
+import { addCompletionAnswers, isCompletionRequest, printCompletion, SHELLS } from "./completion.ts";
 import { describeError } from "./describe_error.ts";
 import { EXIT, type ExitCode, exitCodeOf } from "./exit_code.ts";
 import type { Io } from "./io.ts";
+import { versionLine } from "./version.ts";
 
 /** What both programs tell commander before any command is added. */
 export interface ProgramOptions {
@@ -16,7 +18,7 @@ export interface ProgramOptions {
 }
 
 /** An empty program with the global flags of both; it throws where commander would print and exit. */
-export function createProgram(options: ProgramOptions) {
+export function createProgram(options: ProgramOptions): CommandUnknownOpts {
   return new Command(options.name)
     .description(options.description)
     .exitOverride()
@@ -29,21 +31,37 @@ export function createProgram(options: ProgramOptions) {
     .configureHelp({ showGlobalOptions: true })
     .helpCommand("help [command]", "show help for a command")
     .helpOption("-h, --help", "show help, with examples")
+    .version(versionLine(options.name), "-V, --version", "print the version")
     .addOption(new Option("--config <file>", options.configHelp).env(options.configEnv))
     .addOption(
-      new Option("--log-level <level>", "how much to log").choices(["debug", "info", "warn", "error"])
-        .default("info" as const),
+      new Option("--log-level <level>", "how much a running program logs (default: info)")
+        .choices(["debug", "info", "warn", "error"] as const),
     )
     .addOption(
-      new Option("--log-format <format>", "how to log").choices(["text", "json"]).default("text" as const),
+      new Option("--log-format <format>", "how it logs (default: text)").choices(["text", "json"] as const),
     );
 }
 
 /** Values of the global flags. */
 export interface GlobalOptions {
-  config?: string;
-  logLevel: "debug" | "info" | "warn" | "error";
-  logFormat: "text" | "json";
+  config?: string | undefined;
+  logLevel?: "debug" | "info" | "warn" | "error" | undefined;
+  logFormat?: "text" | "json" | undefined;
+}
+
+/** The global flags as they were given, before or behind the command. */
+export function globalOptions(program: CommandUnknownOpts): GlobalOptions {
+  return program.opts() as GlobalOptions;
+}
+
+/** Adds `completion`, which both programs have. */
+export function addCompletion(program: CommandUnknownOpts): void {
+  const name = program.name();
+  program.command("completion").summary("print a script for shell completion")
+    .description("Print a script that completes commands and flags in a shell.")
+    .addArgument(new Argument("<shell>", "shell").choices(SHELLS))
+    .addHelpText("after", examples(`source <(${name} completion bash)`, `${name} completion fish | source`))
+    .action((shell) => printCompletion(name, shell));
 }
 
 /** The part of help that shows how the command is typed. */
@@ -54,6 +72,7 @@ export function examples(...lines: readonly string[]): string {
 /** Parses and runs; the only place where an error is printed and becomes an exit code. */
 export async function runProgram(program: CommandUnknownOpts, args: readonly string[], io: Io): Promise<ExitCode> {
   try {
+    if (isCompletionRequest(args)) await addCompletionAnswers(program);
     await program.parseAsync([...args], { from: "user" });
     return EXIT.ok;
   } catch (error) {

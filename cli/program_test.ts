@@ -1,7 +1,7 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { CodedError } from "../protocol/errors.ts";
 import { createProgram, runProgram } from "./program.ts";
-import { memoryIo } from "./memory_io.ts";
+import { memoryIo } from "./testing/memory_io.ts";
 
 function sample(failure?: unknown) {
   const io = memoryIo();

@@ -1,4 +1,4 @@
-import type { Io } from "./io.ts";
+import type { Io } from "../io.ts";
 
 /** An {@link Io} that keeps what was written. */
 export interface MemoryIo extends Io {

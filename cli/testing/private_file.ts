@@ -1,7 +1,14 @@
 import { join } from "node:path";
 
-/** A file (mode 0600) in a folder of its own, both gone when disposed. For tests. */
-export async function privateFile(name: string, text: string) {
+/** A file in a folder of its own. */
+export interface PrivateFile extends AsyncDisposable {
+  readonly folder: string;
+  readonly path: string;
+  text(): Promise<string>;
+}
+
+/** Makes a file of mode 0600; it and its folder are gone when disposed. */
+export async function privateFile(name: string, text: string): Promise<PrivateFile> {
   const folder = await Deno.makeTempDir({ prefix: "spokes_cli_" });
   const path = join(folder, name);
   await Deno.writeTextFile(path, text, { mode: 0o600 });

@@ -1,0 +1,75 @@
+import { createChild } from "../../client/enrol.ts";
+import { errorFromWire, ERRORS } from "../../protocol/errors.ts";
+import type { RuleState } from "../../protocol/message.ts";
+import type { ClientRule } from "../../client/options.ts";
+import type { CommandContext } from "../command_context.ts";
+import { loadConfig } from "../config_file.ts";
+import { parseDomain } from "../parse_domain.ts";
+import { clientConfigSchema } from "./config.ts";
+import { findConfig } from "./config_path.ts";
+import { renderArrow } from "./render_rules.ts";
+import { type ServeContext, serveSession } from "./serve_session.ts";
+import { serverAddressOf } from "./server_address.ts";
+import { requireTcpTarget, targetFromOptions } from "./target_options.ts";
+import { whenAborted } from "../stop_signals.ts";
+
+/** Flags of `pktriot http`. */
+export interface OneShotHttpOptions {
+  domain?: string;
+  webroot?: string;
+  hostHeader?: string;
+  insecureUpstream?: boolean;
+}
+
+/** `pktriot http 8080`, `pktriot http --webroot DIR`: a name of its own, or one of the tunnel's, for as long as it runs. */
+export async function oneShotHttp(
+  context: CommandContext,
+  place: string | undefined,
+  options: OneShotHttpOptions,
+): Promise<void> {
+  const target = await targetFromOptions({
+    ...(place === undefined ? {} : { target: place }),
+    ...(options.webroot === undefined ? {} : { webroot: options.webroot }),
+  });
+  const { webroot: _, domain, ...extras } = options;
+  const rule: ClientRule = {
+    kind: "http",
+    target,
+    ...extras,
+    ...(domain === undefined ? {} : { domain: parseDomain(domain) }),
+  };
+  await oneShot(context, target, [rule], ({ tunnel }) => tunnel.setRules([rule]));
+}
+
+/** `pktriot tcp 22`: a port of its own, or one of the tunnel's, for as long as it runs. */
+export async function oneShotTcp(
+  context: CommandContext,
+  place: string,
+  options: { port?: number } = {},
+): Promise<void> {
+  const target = requireTcpTarget(await targetFromOptions({ target: place }));
+  await oneShot(context, target, [], async ({ tunnel }) => {
+    const { port } = await tunnel.request("port.allocate", options);
+    return await tunnel.setRules([{ kind: "tcp", port, target }]);
+  });
+}
+
+type Publish = (serve: ServeContext) => Promise<readonly RuleState[]>;
+
+async function oneShot(context: CommandContext, target: string, rules: ClientRule[], publish: Publish): Promise<void> {
+  const { value: config } = await loadConfig(await findConfig(context), clientConfigSchema);
+  const address = serverAddressOf(config);
+  context.io.print("Connecting...");
+  const child = await createChild(address, config.tunnel.token);
+  await serveSession(context, { ...address, token: child.token, rules }, async (serve) => {
+    const [state] = await publish(serve);
+    if (state?.state !== "active") {
+      throw errorFromWire(
+        state?.code ?? ERRORS.REQUEST_FAILED.code,
+        state?.message ?? "The server did not take the rule",
+      );
+    }
+    context.io.print([renderArrow(state.address ?? state.id, target), "Press Ctrl-C to stop."]);
+    await whenAborted(serve.ended);
+  });
+}

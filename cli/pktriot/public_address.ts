@@ -1,0 +1,11 @@
+import type { Welcome } from "../../protocol/message.ts";
+
+/** Where visitors reach an HTTP rule. */
+export function publicHttpAddress(domain: string, { httpPort }: Pick<Welcome["server"], "httpPort">): string {
+  return httpPort === 80 ? `http://${domain}` : `http://${domain}:${httpPort}`;
+}
+
+/** Where visitors reach a TCP rule. */
+export function publicTcpAddress(port: number, { domain }: Pick<Welcome["server"], "domain">): string {
+  return `tcp://${domain}:${port}`;
+}

@@ -1,0 +1,42 @@
+import type { CommandContext } from "../command_context.ts";
+import { usageError } from "../command_error.ts";
+import { editConfig } from "../config_edit.ts";
+import { loadConfig } from "../config_file.ts";
+import { checkRule, describeVerdict } from "./check_rule.ts";
+import { clientConfigSchema } from "./config.ts";
+import { findConfig } from "./config_path.ts";
+import { putTcp } from "./edit_rules.ts";
+import { allocatePort } from "./route_tcp_allocate.ts";
+import { requireTcpTarget, targetFromOptions } from "./target_options.ts";
+import { toWireTcp } from "./to_client_rules.ts";
+
+/** Flags of `route tcp forward`. */
+export interface RouteTcpForwardOptions {
+  port?: number;
+  destination?: string;
+  dstport?: number;
+  target?: string;
+  offline?: boolean;
+}
+
+/** `pktriot route tcp forward`: gives a port its target, replacing the former one; without `--port` a port is allocated first. */
+export async function routeTcpForward(context: CommandContext, options: RouteTcpForwardOptions): Promise<void> {
+  const { io } = context;
+  const path = await findConfig(context);
+  const { value: config } = await loadConfig(path, clientConfigSchema);
+  const target = requireTcpTarget(await targetFromOptions(options));
+  if (options.offline === true && options.port === undefined) {
+    throw usageError("A port cannot be allocated offline", { fix: "Give --port, or leave --offline away." });
+  }
+  const port = options.port ?? await allocatePort(config);
+  if (options.port === undefined) io.print(`Allocated port ${port}`);
+  const { firewall } = config.tcp.find((rule) => rule.port === port) ?? {};
+  const verdict = options.offline === true
+    ? { kind: "unchecked" as const }
+    : await checkRule(io, config, toWireTcp({ port, target, firewall }));
+  let done: "added" | "updated" = "added";
+  await editConfig(path, clientConfigSchema, (tree, value) => {
+    done = putTcp(tree, value, { port, target });
+  });
+  io.print([`TCP traffic rule ${done}`, ...describeVerdict(verdict, target)]);
+}

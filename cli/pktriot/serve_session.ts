@@ -1,0 +1,109 @@
+import { connect, type Tunnel } from "../../client/client.ts";
+import type { ClientEvent, ConnectOptions } from "../../client/options.ts";
+import { CodedError, toCodedError } from "../../protocol/errors.ts";
+import type { RuleState } from "../../protocol/message.ts";
+import type { CommandContext } from "../command_context.ts";
+import type { Log } from "../log.ts";
+import { programLog } from "../program_log.ts";
+import { stopSignals, whenAborted } from "../stop_signals.ts";
+
+/** How long running streams may go on after the first signal, as the server's default. */
+const DRAIN_MS = 30_000;
+
+/** A connected tunnel and what runs beside it. */
+export interface ServeContext {
+  readonly tunnel: Tunnel;
+  readonly log: Log;
+  /** Aborted when the tunnel ends, for whatever reason. */
+  readonly ended: AbortSignal;
+  /** What became of each rule, as the server said last. */
+  states(): readonly RuleState[];
+}
+
+/**
+ * Serves until a signal or the end of the tunnel. The first signal lets running streams finish, the second ends at once.
+ * `whileConnected` runs beside the tunnel and returns when `ended` aborts, or throws to end it.
+ * @throws {CodedError} why the tunnel ended, when nobody asked for it.
+ */
+export async function serveSession(
+  context: CommandContext,
+  options: Omit<ConnectOptions, "onEvent" | "signal" | "logger">,
+  whileConnected: (serve: ServeContext) => Promise<void>,
+): Promise<void> {
+  using signals = stopSignals();
+  using log = programLog(context);
+  let states: readonly RuleState[] = [];
+  function onEvent(event: ClientEvent): void {
+    logEvent(log, event, states);
+    if (event.kind === "rules") states = event.states;
+  }
+  const tunnel = await connectUntil(signals.first, { ...options, onEvent, logger: log });
+  if (tunnel === undefined) return;
+  const ended = new AbortController();
+  const beside = whileConnected({ tunnel, log, ended: ended.signal, states: () => states });
+  // Its failure ends the tunnel; when it is done early the tunnel goes on.
+  const failed = beside.then(() => tunnel.closed, (error) => toCodedError(error));
+  const asked = whenAborted(signals.first).then(() => undefined);
+  const reason = await Promise.race([tunnel.closed, failed, asked]);
+  ended.abort();
+  if (signals.first.aborted) await drain(tunnel, log, signals.second);
+  else await tunnel.stop({ graceMs: 0 });
+  await beside.catch(() => {/* it is the reason already */});
+  if (reason !== undefined) throw reason;
+}
+
+async function connectUntil(signal: AbortSignal, options: ConnectOptions): Promise<Tunnel | undefined> {
+  try {
+    return await connect({ ...options, signal });
+  } catch (error) {
+    if (signal.aborted) return undefined;
+    throw error;
+  }
+}
+
+async function drain(tunnel: Tunnel, log: Log, second: AbortSignal): Promise<void> {
+  log.info("stopping", { graceMs: DRAIN_MS, hint: "again to stop at once" });
+  const stopped = tunnel.stop({ graceMs: DRAIN_MS });
+  await Promise.race([stopped, whenAborted(second)]);
+  if (second.aborted) throw new CodedError("SESSION_CLOSED", "Stopped at once: running streams were cut");
+}
+
+function logEvent(log: Log, event: ClientEvent, before: readonly RuleState[]): void {
+  switch (event.kind) {
+    case "connecting":
+      return event.attempt > 1 ? log.debug("connecting", { attempt: event.attempt }) : undefined;
+    case "connected":
+      return log.info("connected", {
+        server: event.welcome.server.hostname,
+        hostname: event.welcome.tunnel.hostname,
+        resumed: event.welcome.resumed,
+      });
+    case "rules":
+      return logRules(log, event.states, before);
+    case "disconnected":
+      return log.warn("disconnected", {
+        code: event.error.code,
+        reason: event.error.message,
+        retryInMs: Math.round(event.retryInMs),
+      });
+    case "notice":
+      return log[event.level]("notice", { code: event.code, message: event.message });
+    case "draining":
+      return log.info("server is stopping", { graceMs: event.graceMs });
+    default:
+      return event satisfies never;
+  }
+}
+
+/** Only what is different from before: the same states come again with each reconnect. */
+function logRules(log: Log, states: readonly RuleState[], before: readonly RuleState[]): void {
+  const known = new Map(before.map((state) => [state.id, state]));
+  for (const state of states) {
+    const last = known.get(state.id);
+    if (last?.state === state.state && last.code === state.code) continue;
+    if (state.state === "active") log.info("rule active", { rule: state.id, address: state.address });
+    else log.warn("rule inactive", { rule: state.id, code: state.code, reason: state.message });
+  }
+  const now = new Set(states.map(({ id }) => id));
+  for (const { id } of before) if (!now.has(id)) log.info("rule removed", { rule: id });
+}

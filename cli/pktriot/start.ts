@@ -1,0 +1,90 @@
+import type { RuleState } from "../../protocol/message.ts";
+import type { CommandContext } from "../command_context.ts";
+import { loadConfig } from "../config_file.ts";
+import { watchConfig } from "../config_watch.ts";
+import { escapeText } from "../escape_text.ts";
+import { type ClientConfig, clientConfigSchema } from "./config.ts";
+import { findConfig } from "./config_path.ts";
+import { renderArrow, renderDefaultTable, renderHttpTable, renderTcpTable } from "./render_rules.ts";
+import { type ServeContext, serveSession } from "./serve_session.ts";
+import { serverAddressOf } from "./server_address.ts";
+import { toClientRules } from "./to_client_rules.ts";
+
+/** `pktriot start`: publishes the rules of the configuration, and its edits while it runs. */
+export async function start(context: CommandContext, options: { takeover?: boolean }): Promise<void> {
+  const path = await findConfig(context);
+  const { value: config, stamp } = await loadConfig(path, clientConfigSchema);
+  context.io.print("Connecting...");
+  await serveSession(context, {
+    ...serverAddressOf(config),
+    token: config.tunnel.token,
+    rules: toClientRules(config),
+    takeover: options.takeover === true,
+  }, async (serve) => {
+    context.io.print(renderRunning(config, serve.tunnel.hostname, serve.states()));
+    await followEdits(path, { config, stamp, serve });
+  });
+}
+
+/** What `start` prints once it is connected. */
+export function renderRunning(
+  config: Pick<ClientConfig, "http" | "tcp">,
+  hostname: string,
+  states: readonly RuleState[],
+): string[] {
+  const { http, tcp } = config;
+  const forwarded = tcp.filter(({ target }) => target !== undefined);
+  const lines: string[] = [];
+  if (http.length > 0) lines.push("Running HTTP services:", ...renderHttpTable(http));
+  if (http.length + forwarded.length === 0) lines.push("Running HTTP services:", ...renderDefaultTable(hostname));
+  if (forwarded.length > 0) lines.push("Running TCP services:", ...renderTcpTable(forwarded));
+  return [...lines, ...states.map((state) => renderState(config, state))];
+}
+
+function renderState({ http, tcp }: Pick<ClientConfig, "http" | "tcp">, state: RuleState): string {
+  if (state.state === "inactive") {
+    return escapeText(`Inactive: ${state.id}: ${state.message ?? "no reason was given"} (${state.code ?? "E3013"})`);
+  }
+  const target = http.find(({ domain }) => `http/${domain}` === state.id)?.target ??
+    tcp.find(({ port }) => `tcp/${port}` === state.id)?.target ?? "default page";
+  return renderArrow(state.address ?? state.id, target);
+}
+
+interface Running {
+  config: ClientConfig;
+  stamp: string;
+  serve: ServeContext;
+}
+
+async function followEdits(path: string, { config, stamp, serve }: Running): Promise<void> {
+  const { tunnel, log, ended } = serve;
+  for await (const event of watchConfig(path, { schema: clientConfigSchema, stamp, signal: ended })) {
+    if (event.kind === "fault") {
+      log.error("configuration not used", { code: event.error.code, reason: event.error.message, rules: "unchanged" });
+      continue;
+    }
+    const { value } = event;
+    if (identityOf(value) !== identityOf(config)) {
+      log.warn("server or tunnel of the configuration changed", { hint: "start again to use it" });
+    }
+    log.info("configuration changed", { http: value.http.length, tcp: value.tcp.length });
+    // Not awaited on purpose? The next edit must not overtake this one, so it is awaited; a lost connection does not hold it.
+    await applyRules(tunnel, log, value);
+  }
+}
+
+async function applyRules(
+  tunnel: ServeContext["tunnel"],
+  log: ServeContext["log"],
+  config: ClientConfig,
+): Promise<void> {
+  try {
+    await tunnel.setRules(toClientRules(config));
+  } catch (error) {
+    log.error("rules not applied", { reason: error instanceof Error ? error.message : String(error) });
+  }
+}
+
+function identityOf({ server, tunnel }: ClientConfig): string {
+  return JSON.stringify([server, tunnel.id, tunnel.token]);
+}

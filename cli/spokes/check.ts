@@ -1,0 +1,89 @@
+import type { ServerOptions } from "../../server/options.ts";
+import type { CommandContext } from "../command_context.ts";
+import { escapeText } from "../escape_text.ts";
+import { formatDuration } from "../parse_duration.ts";
+import { formatHostPort } from "../parse_listen.ts";
+import { type CertificateFacts, checkCertificate } from "./check_certificate.ts";
+import { type LoadedServerConfig, loadServerConfig } from "./config_path.ts";
+import { openState, storeExists } from "./open_state.ts";
+import { tokenState } from "./render_state.ts";
+import { stateFolderOf, toServerOptions } from "./server_options.ts";
+
+/** What the server would do; `--json` prints it as it is. */
+export interface CheckState {
+  config: string;
+  domain: string;
+  hostname: string;
+  listeners: { http: string; tls: string; admin: string; tcp: string };
+  certificate: CertificateFacts | { kind: "own authority" };
+  state: string;
+  tokens: number;
+  tunnels: number;
+  trustedProxies: readonly string[];
+  drainMs: number;
+}
+
+/** `spokes check`: writes nothing, opens no port. */
+export async function check(context: CommandContext, { json }: { json?: boolean }): Promise<void> {
+  const loaded = await loadServerConfig(context);
+  const options = await toServerOptions(loaded);
+  const pair = options.tls?.certificate;
+  const state: CheckState = {
+    config: loaded.path,
+    domain: options.domain,
+    hostname: options.hostname ?? options.domain,
+    listeners: listenersOf(options),
+    certificate: pair === undefined ? { kind: "own authority" } : checkCertificate(pair, Date.now()),
+    state: stateFolderOf(loaded),
+    ...await countState(loaded),
+    trustedProxies: options.trustedProxies ?? [],
+    drainMs: options.drainMs ?? 30_000,
+  };
+  context.io.print(json === true ? JSON.stringify(state, null, 2) : renderCheck(state));
+}
+
+/** The lines of `check`. */
+export function renderCheck(state: CheckState): string[] {
+  const { listeners, certificate } = state;
+  const lines = [
+    `The configuration ${state.config} is valid. The server would:`,
+    `  give tunnels names under ${state.domain}, as ${state.hostname}`,
+    `  listen on ${listeners.http} for visitors over HTTP`,
+    `  listen on ${listeners.tls} for tunnels (TLS)`,
+    `  let tunnels allocate ${listeners.tcp}`,
+    listeners.admin === "off" ? "  have no admin listener" : `  listen on ${listeners.admin} for health and metrics`,
+    certificate.kind === "own authority"
+      ? "  use a certificate of its own authority, which clients trust through their invite"
+      : `  use the certificate of ${certificate.names}, valid until ${certificate.validTo}`,
+    `  keep its state in ${state.state}: ${state.tokens} valid tokens, ${state.tunnels} tunnels`,
+    `  believe X-Forwarded-For of ${state.trustedProxies.join(", ") || "nobody"}`,
+    `  give running streams ${formatDuration(state.drainMs)} when it is stopped`,
+  ].map(escapeText);
+  if (state.tokens + state.tunnels === 0) {
+    lines.push("Nobody can connect yet: there is no token and no tunnel. Run `spokes token create`.");
+  }
+  return lines;
+}
+
+function listenersOf({ http, tls, admin, tcp }: ServerOptions): CheckState["listeners"] {
+  const { bind = "0.0.0.0", from = 22_000, to = 22_999 } = tcp ?? {};
+  return {
+    http: formatHostPort({ hostname: http?.hostname ?? "0.0.0.0", port: http?.port ?? 80 }),
+    tls: formatHostPort({ hostname: tls?.hostname ?? "0.0.0.0", port: tls?.port ?? 443 }),
+    admin: admin === false
+      ? "off"
+      : formatHostPort({ hostname: admin?.hostname ?? "127.0.0.1", port: admin?.port ?? 9400 }),
+    tcp: `ports ${from}-${to} on ${bind}`,
+  };
+}
+
+async function countState(loaded: LoadedServerConfig): Promise<{ tokens: number; tunnels: number }> {
+  if (!await storeExists(loaded)) return { tokens: 0, tunnels: 0 };
+  await using opened = await openState(loaded);
+  const now = Date.now();
+  const tokens = await opened.state.enrolmentTokens.list();
+  return {
+    tokens: tokens.filter((token) => tokenState(token, now) === "valid").length,
+    tunnels: opened.state.tunnels.list().filter(({ parent }) => parent === undefined).length,
+  };
+}

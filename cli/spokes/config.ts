@@ -1,0 +1,80 @@
+import { z } from "zod";
+import { isHostName } from "../../protocol/host_name.ts";
+import { checked } from "../checked_schema.ts";
+import { parseDuration } from "../parse_duration.ts";
+import { type HostPort, parseHostPort } from "../parse_listen.ts";
+import { canonicalNetwork } from "../../net/address.ts";
+import { parsePortRange, type PortRange } from "../parse_port_range.ts";
+import { limitsSchema, NOT_A_TIME } from "./limits_schema.ts";
+
+const NOT_A_PLACE = "it is not host:port or :port";
+const NOT_A_RANGE = "it is not a range of ports such as 22000-22999";
+
+const hostName = z.string().refine(isHostName, "it is not a host name in lower case, such as example.com");
+const port = z.int().min(1).max(65_535);
+
+/** `30s`, `24h`, as milliseconds. */
+export const durationSchema = z.string({ error: NOT_A_TIME }).transform((text, context): number => {
+  const ms = parseDuration(text);
+  if (ms === undefined) {
+    context.addIssue({ code: "custom", message: NOT_A_TIME });
+  }
+  return ms ?? 0;
+});
+
+const listenSchema = z.string({ error: NOT_A_PLACE }).transform((text, context): HostPort => {
+  const place = parseHostPort(text);
+  if (place === undefined) context.addIssue({ code: "custom", message: NOT_A_PLACE });
+  return place ?? { hostname: "", port: 0 };
+});
+
+const rangeSchema = z.string({ error: NOT_A_RANGE }).transform((text, context): PortRange => {
+  const range = parsePortRange(text);
+  if (range === undefined) {
+    context.addIssue({ code: "custom", message: NOT_A_RANGE });
+  }
+  return range ?? { from: 0, to: 0 };
+});
+
+const addressSchema = z.string().refine((text) => {
+  const place = parseHostPort(text);
+  return place !== undefined && place.hostname !== "" && place.port !== 0;
+}, "it is not host:port");
+
+/** `spokes.yaml`: everything but `domain` may be left out. */
+export const serverConfigSchema = z.strictObject({
+  domain: hostName,
+  hostname: hostName.optional(),
+  address: addressSchema.optional(),
+  state: z.string().min(1).optional(),
+  http: section(z.strictObject({ listen: listenSchema.optional(), public_port: port.optional() })),
+  tls: section(
+    z.strictObject({
+      listen: listenSchema.optional(),
+      public_port: port.optional(),
+      certificate: z.string().min(1).optional(),
+      key: z.string().min(1).optional(),
+    }).refine(
+      (tls) => (tls.certificate === undefined) === (tls.key === undefined),
+      "certificate and key belong together",
+    ),
+  ),
+  tcp: section(z.strictObject({ bind: z.string().min(1).optional(), ports: rangeSchema.optional() })),
+  admin: z.union([z.literal("off"), z.literal(false), z.strictObject({ listen: listenSchema })], {
+    error: "it is neither off nor has it a listen address",
+  }).optional(),
+  trusted_proxies: section(z.array(checked(z.string(), canonicalNetwork)).max(1_000)),
+  drain: durationSchema.optional(),
+  limits: section(limitsSchema),
+  log: section(z.strictObject({
+    level: z.enum(["debug", "info", "warn", "error"]).optional(),
+    format: z.enum(["text", "json"]).optional(),
+  })),
+});
+
+export type ServerConfig = z.output<typeof serverConfigSchema>;
+
+/** A part of the file that may be left out, or left empty, as a file is whose keys are all comments. */
+function section<T extends z.ZodType>(schema: T) {
+  return schema.nullish().transform((value) => value ?? undefined);
+}

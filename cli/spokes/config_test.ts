@@ -1,0 +1,40 @@
+import { deepEqual, throws } from "node:assert/strict";
+import { parseConfig } from "../config_text.ts";
+import { serverConfigSchema } from "./config.ts";
+
+function parse(text: string) {
+  return parseConfig({ path: "s.yaml", text: `domain: example.com\n${text}` }, serverConfigSchema).value;
+}
+
+Deno.test("serverConfigSchema reads every form of a key", () => {
+  deepEqual(parse("admin: off").admin, "off");
+  deepEqual(parse("admin: false").admin, false);
+  deepEqual(parse("http: {listen: ':80', public_port: 8000}").http, {
+    listen: { hostname: "", port: 80 },
+    public_port: 8000,
+  });
+  deepEqual(parse("limits: {head: 2s, visitors: 10}").limits, { headMs: 2_000, visitors: 10 });
+  deepEqual(parse("drain: 1m").drain, 60_000);
+});
+
+const BAD: [name: string, text: string, message: RegExp][] = [
+  ["a listener without its colon", "http: {listen: 80}", /^s\.yaml:2:16: http\.listen: it is not host:port or :port$/],
+  ["a port out of range", "tcp: {ports: 22000-99999}", /^s\.yaml:2:14: tcp\.ports: it is not a range/],
+  ["a range backwards", "tcp: {ports: 200-100}", /tcp\.ports: it is not a range/],
+  ["a malformed CIDR", "trusted_proxies:\n  - 10.0.0.0/8\n  - 10.0.0.0/33", /^s\.yaml:4:5: trusted_proxies\.1: /],
+  ["a time without a unit", "drain: 30", /^s\.yaml:2:8: drain: it is not a time/],
+  ["a key without its certificate", "tls: {key: k.pem}", /^s\.yaml:2:6: tls: certificate and key belong together$/],
+  ["an unknown limit", "limits: {hed: 1s}", /^s\.yaml:2:10: limits\.hed: there is no such key$/],
+  ["an unknown key", "domian: x", /^s\.yaml:2:1: domian: there is no such key$/],
+  [
+    "an admin listener that is neither",
+    "admin: yes",
+    /^s\.yaml:2:8: admin: it is neither off nor has it a listen address$/,
+  ],
+];
+
+for (const [name, text, message] of BAD) {
+  Deno.test(`serverConfigSchema refuses ${name}, with its place`, () => {
+    throws(() => parse(text), { kind: "CONFIG_INVALID", message });
+  });
+}

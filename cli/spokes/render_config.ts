@@ -1,0 +1,80 @@
+import { DEFAULT_SERVER_LIMITS } from "../../server/limits.ts";
+import { formatDuration } from "../parse_duration.ts";
+import { LIMIT_KEYS } from "./limits_schema.ts";
+
+/** What `init` was told; the rest of `spokes.yaml` are comments with the defaults. */
+export interface ServerConfigValues {
+  domain: string;
+  hostname?: string;
+  address?: string;
+  httpListen?: string;
+  tlsListen?: string;
+  tcpPorts?: string;
+  adminListen?: string;
+}
+
+/** The commented `spokes.yaml` that `init` writes. Every key is there; what is a comment has its default. */
+export function renderServerConfig(values: ServerConfigValues): string {
+  return `# spokes: configuration of the server. \`spokes check\` says what it would do; restart the server after an edit.
+# Paths are relative to this file. Times are written as 500ms, 30s, 10m, 24h.
+
+# Tunnels get names under this domain: point *.${values.domain} at this machine.
+domain: ${values.domain}
+
+# Name of the tunnel endpoint in TLS, which clients connect to.
+${line("hostname", values.hostname, values.domain)}
+
+# What clients dial, when it is not the name above and the port below (NAT, a balancer in front).
+${line("address", values.address, `${values.hostname ?? values.domain}:443`)}
+
+# Folder of tunnels, tokens, the certificate authority and the certificate.
+state: state
+
+# Visitors over HTTP. public_port: the port that visitors type, when another one is forwarded to this.
+http:
+  ${line("listen", quoted(values.httpListen), '":80"')}
+  # public_port: 80
+
+# The tunnel endpoint. Without a certificate of your own (a chain and its key, PEM) the server's own authority signs one,
+# which clients trust through their invite.
+tls:
+  ${line("listen", quoted(values.tlsListen), '":443"')}
+  # public_port: 443
+  # certificate: fullchain.pem
+  # key: privkey.pem
+
+# Visitors over TCP: tunnels allocate their ports in this range.
+tcp:
+  # bind: 0.0.0.0
+  ${line("ports", values.tcpPorts, "22000-22999")}
+
+# Health and metrics: /healthz, /readyz, /metrics. Keep it on loopback; "admin: off" switches it off.
+admin:
+  listen: ${values.adminListen ?? "127.0.0.1:9400"}
+
+# Networks of balancers whose X-Forwarded-For is believed.
+# trusted_proxies: [10.0.0.0/8]
+
+# How long running streams may go on after a stop was asked for.
+# drain: 30s
+
+# log:
+#   level: info # debug, info, warn, error
+#   format: text # text, json
+
+# limits:
+${
+    LIMIT_KEYS.map(({ key, limit, isTime }) =>
+      `#   ${key}: ${isTime ? formatDuration(DEFAULT_SERVER_LIMITS[limit]) : DEFAULT_SERVER_LIMITS[limit]}`
+    ).join("\n")
+  }
+`;
+}
+
+function line(key: string, value: string | undefined, fallback: string): string {
+  return value === undefined ? `# ${key}: ${fallback}` : `${key}: ${value}`;
+}
+
+function quoted(listen: string | undefined): string | undefined {
+  return listen === undefined ? undefined : JSON.stringify(listen);
+}

@@ -1,0 +1,51 @@
+import { deepEqual, equal } from "node:assert/strict";
+import { DEFAULT_SERVER_LIMITS } from "../../server/limits.ts";
+import { parseConfig } from "../config_text.ts";
+import { type ServerConfig, serverConfigSchema } from "./config.ts";
+import { LIMIT_KEYS } from "./limits_schema.ts";
+import { renderServerConfig } from "./render_config.ts";
+
+function parse(text: string): ServerConfig {
+  return parseConfig({ path: "spokes.yaml", text }, serverConfigSchema).value;
+}
+
+/** The text with every commented key (not the prose) switched on. */
+function uncommented(text: string): string {
+  const keys =
+    "hostname|address|public_port|certificate|key|bind|ports|listen|trusted_proxies|drain|log|limits|level|format";
+  const limits = LIMIT_KEYS.map(({ key }) => key).join("|");
+  return text.replace(new RegExp(`^( *)# ( *(?:${keys}|${limits}):)`, "gm"), "$1$2");
+}
+
+Deno.test("renderServerConfig() writes what the schema reads", () => {
+  const config = parse(renderServerConfig({ domain: "example.com" }));
+  equal(config.domain, "example.com");
+  equal(config.state, "state");
+  deepEqual(config.admin, { listen: { hostname: "127.0.0.1", port: 9400 } });
+});
+
+Deno.test("renderServerConfig() writes what it was told", () => {
+  const config = parse(renderServerConfig({
+    domain: "example.com",
+    hostname: "tunnel.example.com",
+    address: "203.0.113.7:8443",
+    httpListen: ":8080",
+    tlsListen: "[::1]:8443",
+    tcpPorts: "30000-30009",
+    adminListen: "127.0.0.1:0",
+  }));
+  equal(config.hostname, "tunnel.example.com");
+  equal(config.address, "203.0.113.7:8443");
+  deepEqual(config.http?.listen, { hostname: "", port: 8080 });
+  deepEqual(config.tls?.listen, { hostname: "::1", port: 8443 });
+  deepEqual(config.tcp?.ports, { from: 30_000, to: 30_009 });
+});
+
+Deno.test("renderServerConfig() shows the defaults in comments that can be switched on", () => {
+  const config = parse(uncommented(renderServerConfig({ domain: "example.com" })));
+  deepEqual(config.limits, { ...DEFAULT_SERVER_LIMITS });
+  equal(config.drain, 30_000);
+  equal(config.address, "example.com:443");
+  deepEqual(config.log, { level: "info", format: "text" });
+  deepEqual(config.trusted_proxies, ["10.0.0.0/8"]);
+});

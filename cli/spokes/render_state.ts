@@ -1,0 +1,52 @@
+import type { EnrolmentToken } from "../../server/state/enrolment_tokens.ts";
+import type { Sighting } from "../../server/state/sightings.ts";
+import type { Tunnel } from "../../server/state/tunnels.ts";
+import { renderTable } from "../table.ts";
+
+/** `2026-01-02 03:04` in UTC, with its zone. */
+export function timeText(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 16).replace("T", " ")} UTC`;
+}
+
+/** The table of `spokes token ls`. */
+export function renderTokens(tokens: readonly EnrolmentToken[], now: number): string[] {
+  return renderTable(
+    ["Id", "Owner", "Tags", "Uses", "Expires", "State"],
+    tokens.map((token) => [
+      token.id,
+      token.owner,
+      token.tags.join(" ") || "--",
+      `${token.used} of ${token.uses ?? "unlimited"}`,
+      token.expiresAt === null ? "never" : timeText(token.expiresAt),
+      tokenState(token, now),
+    ]),
+  );
+}
+
+/** Whether a token can still make a tunnel. */
+export function tokenState({ expiresAt, uses, used }: EnrolmentToken, now: number): "valid" | "expired" | "used up" {
+  if (expiresAt !== null && expiresAt <= now) return "expired";
+  return uses !== null && used >= uses ? "used up" : "valid";
+}
+
+/** A tunnel and when it was last seen. */
+export interface TunnelRow {
+  tunnel: Tunnel;
+  sighting: Sighting | undefined;
+}
+
+/** The table of `spokes tunnel ls`. */
+export function renderTunnels(rows: readonly TunnelRow[]): string[] {
+  return renderTable(
+    ["Id", "Name", "Hostname", "Owner", "Tags", "Last seen", "From"],
+    rows.map(({ tunnel, sighting }) => [
+      tunnel.id,
+      tunnel.parent === undefined ? tunnel.name : `${tunnel.name} (one-shot)`,
+      tunnel.hostname,
+      tunnel.owner,
+      tunnel.tags.join(" ") || "--",
+      sighting === undefined ? "never" : timeText(sighting.at),
+      sighting?.from ?? "--",
+    ]),
+  );
+}
