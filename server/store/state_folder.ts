@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { CodedError } from "../../protocol/errors.ts";
 
 /**
@@ -21,14 +22,77 @@ export async function prepareStateFolder(folder: string): Promise<void> {
 export async function prepareStateFile(path: string): Promise<void> {
   try {
     await createPrivateFile(path);
-    const info = await Deno.lstat(path);
-    if (!info.isFile) throw new Error("it is not a plain file");
-    if (Deno.build.os === "windows") return;
-    if (((info.mode ?? 0) & 0o077) !== 0) throw new Error("others may open it; run chmod 600");
-    checkOwner(info);
+    await checkPrivateFile(path);
   } catch (error) {
     throw unavailable(path, error);
   }
+}
+
+/** Reads a secret of the state; null when there is none. Throws `STATE_UNAVAILABLE` as `prepareStateFile` does. */
+export async function readStateFile(path: string): Promise<string | null> {
+  try {
+    await checkPrivateFile(path);
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw unavailable(path, error);
+  }
+}
+
+/**
+ * Writes a secret of the state (0600): the old or the new content is there, never a part, and it is on disk when this returns.
+ * With `ifMissing` a file that somebody else has just made stays as it is. Throws `STATE_UNAVAILABLE`.
+ */
+export async function writeStateFile(
+  path: string,
+  text: string,
+  { ifMissing = false }: { readonly ifMissing?: boolean } = {},
+): Promise<void> {
+  const temporary = `${path}.${crypto.randomUUID()}.tmp`;
+  try {
+    await writeNewFile(temporary, text);
+    try {
+      await (ifMissing ? linkIfMissing(temporary, path) : Deno.rename(temporary, path));
+    } catch (error) {
+      await Deno.remove(temporary);
+      throw error;
+    }
+    await syncFolder(dirname(path));
+  } catch (error) {
+    throw unavailable(path, error);
+  }
+}
+
+/** A hard link is the one way to give a name that fails when the name is taken; not every file system has them. */
+async function linkIfMissing(temporary: string, path: string): Promise<void> {
+  try {
+    await Deno.link(temporary, path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) return await Deno.rename(temporary, path);
+  }
+  await Deno.remove(temporary);
+}
+
+/** A new name is on disk only when its folder is; Windows neither needs nor offers it. */
+async function syncFolder(folder: string): Promise<void> {
+  if (Deno.build.os === "windows") return;
+  using handle = await Deno.open(folder);
+  await handle.sync();
+}
+
+async function writeNewFile(path: string, text: string): Promise<void> {
+  using file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
+  const bytes = new TextEncoder().encode(text);
+  for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
+  await file.sync();
+}
+
+async function checkPrivateFile(path: string): Promise<void> {
+  const info = await Deno.lstat(path);
+  if (!info.isFile) throw new Error("it is not a plain file");
+  if (Deno.build.os === "windows") return;
+  if (((info.mode ?? 0) & 0o077) !== 0) throw new Error("others may open it; run chmod 600");
+  checkOwner(info);
 }
 
 async function createPrivateFile(path: string): Promise<void> {
