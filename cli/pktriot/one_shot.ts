@@ -38,7 +38,7 @@ export async function oneShotHttp(
     ...extras,
     ...(domain === undefined ? {} : { domain: parseDomain(domain) }),
   };
-  await oneShot(context, target, [rule], ({ tunnel }) => tunnel.setRules([rule]));
+  await oneShot(context, target, [rule], ({ firstStates }) => firstStates);
 }
 
 /** `pktriot tcp 22`: a port of its own, or one of the tunnel's, for as long as it runs. */

@@ -16,8 +16,8 @@ export interface ServeContext {
   readonly log: Log;
   /** Aborted when the tunnel ends, for whatever reason. */
   readonly ended: AbortSignal;
-  /** What became of each rule, as the server said last. */
-  states(): readonly RuleState[];
+  /** What became of each rule, as the server says first; empty when the tunnel ends before. */
+  readonly firstStates: Promise<readonly RuleState[]>;
 }
 
 /**
@@ -32,15 +32,19 @@ export async function serveSession(
 ): Promise<void> {
   using signals = stopSignals();
   using log = programLog(context);
+  const first = Promise.withResolvers<readonly RuleState[]>();
   let states: readonly RuleState[] = [];
   function onEvent(event: ClientEvent): void {
     logEvent(log, event, states);
-    if (event.kind === "rules") states = event.states;
+    if (event.kind !== "rules") return;
+    states = event.states;
+    first.resolve(states);
   }
   const tunnel = await connectUntil(signals.first, { ...options, onEvent, logger: log });
   if (tunnel === undefined) return;
   const ended = new AbortController();
-  const beside = whileConnected({ tunnel, log, ended: ended.signal, states: () => states });
+  ended.signal.addEventListener("abort", () => first.resolve([]), { once: true });
+  const beside = whileConnected({ tunnel, log, ended: ended.signal, firstStates: first.promise });
   // Its failure ends the tunnel; when it is done early the tunnel goes on.
   const failed = beside.then(() => tunnel.closed, (error) => toCodedError(error));
   const asked = whenAborted(signals.first).then(() => undefined);
@@ -52,12 +56,18 @@ export async function serveSession(
   if (reason !== undefined) throw reason;
 }
 
+/** Connects, or gives `undefined` when a signal came first. Later the signal must not end the tunnel: it is to drain. */
 async function connectUntil(signal: AbortSignal, options: ConnectOptions): Promise<Tunnel | undefined> {
+  const dialing = new AbortController();
+  const abort = (): void => dialing.abort();
+  signal.addEventListener("abort", abort, { once: true });
   try {
-    return await connect({ ...options, signal });
+    return await connect({ ...options, signal: dialing.signal });
   } catch (error) {
     if (signal.aborted) return undefined;
     throw error;
+  } finally {
+    signal.removeEventListener("abort", abort);
   }
 }
 
@@ -71,13 +81,10 @@ async function drain(tunnel: Tunnel, log: Log, second: AbortSignal): Promise<voi
 function logEvent(log: Log, event: ClientEvent, before: readonly RuleState[]): void {
   switch (event.kind) {
     case "connecting":
-      return event.attempt > 1 ? log.debug("connecting", { attempt: event.attempt }) : undefined;
     case "connected":
-      return log.info("connected", {
-        server: event.welcome.server.hostname,
-        hostname: event.welcome.tunnel.hostname,
-        resumed: event.welcome.resumed,
-      });
+    case "disconnected":
+      // The client logs these itself.
+      return;
     case "rules":
       return logRules(log, event.states, before);
     case "disconnected":

@@ -1,3 +1,4 @@
+import { toCodedError } from "../../protocol/errors.ts";
 import type { RuleState } from "../../protocol/message.ts";
 import type { CommandContext } from "../command_context.ts";
 import { loadConfig } from "../config_file.ts";
@@ -21,7 +22,7 @@ export async function start(context: CommandContext, options: { takeover?: boole
     rules: toClientRules(config),
     takeover: options.takeover === true,
   }, async (serve) => {
-    context.io.print(renderRunning(config, serve.tunnel.hostname, serve.states()));
+    context.io.print(renderRunning(config, serve.tunnel.hostname, await serve.firstStates));
     await followEdits(path, { config, stamp, serve });
   });
 }
@@ -58,6 +59,7 @@ interface Running {
 
 async function followEdits(path: string, { config, stamp, serve }: Running): Promise<void> {
   const { tunnel, log, ended } = serve;
+  let applying: Promise<unknown> = Promise.resolve();
   for await (const event of watchConfig(path, { schema: clientConfigSchema, stamp, signal: ended })) {
     if (event.kind === "fault") {
       log.error("configuration not used", { code: event.error.code, reason: event.error.message, rules: "unchanged" });
@@ -68,20 +70,18 @@ async function followEdits(path: string, { config, stamp, serve }: Running): Pro
       log.warn("server or tunnel of the configuration changed", { hint: "start again to use it" });
     }
     log.info("configuration changed", { http: value.http.length, tcp: value.tcp.length });
-    // Not awaited on purpose? The next edit must not overtake this one, so it is awaited; a lost connection does not hold it.
-    await applyRules(tunnel, log, value);
+    // Not awaited: without a connection it takes until there is one, and the next edit replaces it.
+    applying = Promise.all([applying, applyRules(serve, value)]);
   }
+  await applying;
 }
 
-async function applyRules(
-  tunnel: ServeContext["tunnel"],
-  log: ServeContext["log"],
-  config: ClientConfig,
-): Promise<void> {
+async function applyRules({ tunnel, log, ended }: ServeContext, config: ClientConfig): Promise<void> {
   try {
     await tunnel.setRules(toClientRules(config));
   } catch (error) {
-    log.error("rules not applied", { reason: error instanceof Error ? error.message : String(error) });
+    // At the end the answer no longer matters.
+    if (!ended.aborted) log.error("rules not applied", { reason: toCodedError(error).message });
   }
 }
 

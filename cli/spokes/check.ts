@@ -1,3 +1,4 @@
+import { loadPin } from "../../server/authority.ts";
 import type { ServerOptions } from "../../server/options.ts";
 import type { CommandContext } from "../command_context.ts";
 import { escapeText } from "../escape_text.ts";
@@ -15,7 +16,8 @@ export interface CheckState {
   domain: string;
   hostname: string;
   listeners: { http: string; tls: string; admin: string; tcp: string };
-  certificate: CertificateFacts | { kind: "own authority" };
+  /** The pin is what `pktriot configure --pin` takes; there is none before the authority was made. */
+  certificate: CertificateFacts | { kind: "own authority"; pin: string | null };
   state: string;
   tokens: number;
   tunnels: number;
@@ -33,7 +35,9 @@ export async function check(context: CommandContext, { json }: { json?: boolean 
     domain: options.domain,
     hostname: options.hostname ?? options.domain,
     listeners: listenersOf(options),
-    certificate: pair === undefined ? { kind: "own authority" } : checkCertificate(pair, Date.now()),
+    certificate: pair === undefined
+      ? { kind: "own authority", pin: await loadPin(stateFolderOf(loaded)) }
+      : checkCertificate(pair, { path: loaded.config.tls?.certificate ?? "", now: Date.now() }),
     state: stateFolderOf(loaded),
     ...await countState(loaded),
     trustedProxies: options.trustedProxies ?? [],
@@ -53,7 +57,7 @@ export function renderCheck(state: CheckState): string[] {
     `  let tunnels allocate ${listeners.tcp}`,
     listeners.admin === "off" ? "  have no admin listener" : `  listen on ${listeners.admin} for health and metrics`,
     certificate.kind === "own authority"
-      ? "  use a certificate of its own authority, which clients trust through their invite"
+      ? `  use a certificate of its own authority, pin ${certificate.pin ?? "not yet made"}`
       : `  use the certificate of ${certificate.names}, valid until ${certificate.validTo}`,
     `  keep its state in ${state.state}: ${state.tokens} valid tokens, ${state.tunnels} tunnels`,
     `  believe X-Forwarded-For of ${state.trustedProxies.join(", ") || "nobody"}`,

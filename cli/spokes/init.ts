@@ -47,11 +47,23 @@ export async function init(context: CommandContext, options: InitOptions): Promi
     `Configuration: ${path}`,
     `State: ${state}`,
     "",
-    `Point ${config.domain} and *.${config.domain} at this machine, then run \`spokes start\`.`,
-    "On the machine of the service, within 24 hours and once:",
+    ...dnsAdvice(config.domain),
+    `Start: ${startCommand(path)}`,
+    "Invite, for one client within 24 hours:",
     "",
     `pktriot configure ${invite}`,
   ]);
+}
+
+/** Browsers and curl resolve localhost and everything below it by themselves. */
+function dnsAdvice(domain: string): string[] {
+  const isLocal = domain === "localhost" || domain.endsWith(".localhost");
+  return isLocal ? [] : [`DNS: point ${domain} and *.${domain} at this machine`];
+}
+
+/** `start` looks into the folder it runs in. */
+function startCommand(path: string): string {
+  return path === resolve("spokes.yaml") ? "spokes start" : `spokes --config ${path} start`;
 }
 
 async function makeInvite(loaded: LoadedServerConfig): Promise<string> {

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { CodedError } from "../../protocol/errors.ts";
 import { openServerState, type ServerState } from "../../server/state/server_state.ts";
 import { openSqliteStore } from "../../server/store/sqlite_store.ts";
-import { prepareStateFolder } from "../../server/store/state_folder.ts";
+import { prepareStateFolder, STORE_FILE } from "../../server/store/state_folder.ts";
 import type { LoadedServerConfig } from "./config_path.ts";
 import { stateFolderOf } from "./server_options.ts";
 

@@ -50,3 +50,18 @@ export function renderTunnels(rows: readonly TunnelRow[]): string[] {
     ]),
   );
 }
+
+/** A token for `--json`: times as ISO 8601. */
+export function tokenFacts(token: EnrolmentToken, now: number): Record<string, unknown> {
+  return {
+    ...token,
+    createdAt: isoTime(token.createdAt),
+    expiresAt: token.expiresAt === null ? null : isoTime(token.expiresAt),
+    state: tokenState(token, now),
+  };
+}
+
+/** Milliseconds since the epoch as ISO 8601. */
+export function isoTime(ms: number): string {
+  return new Date(ms).toISOString();
+}

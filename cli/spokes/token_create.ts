@@ -7,7 +7,7 @@ import { parsePortRange } from "../parse_port_range.ts";
 import { loadServerConfig } from "./config_path.ts";
 import { inviteFor } from "./invite_for.ts";
 import { openState } from "./open_state.ts";
-import { timeText } from "./render_state.ts";
+import { timeText, tokenFacts } from "./render_state.ts";
 
 /** Flags of `token create`. */
 export interface TokenCreateOptions {
@@ -29,7 +29,9 @@ export async function tokenCreate(context: CommandContext, options: TokenCreateO
   await using opened = await openState(loaded);
   const { token, record } = await opened.state.enrolmentTokens.create(wanted);
   const invite = await inviteFor(loaded, token);
-  if (options.json === true) return context.io.print(JSON.stringify({ ...record, invite }, null, 2));
+  if (options.json === true) {
+    return context.io.print(JSON.stringify({ ...tokenFacts(record, Date.now()), invite }, null, 2));
+  }
   context.io.print([
     invite,
     "",

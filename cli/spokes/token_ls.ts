@@ -1,7 +1,7 @@
 import type { CommandContext } from "../command_context.ts";
 import { loadServerConfig } from "./config_path.ts";
 import { openState } from "./open_state.ts";
-import { renderTokens, tokenState } from "./render_state.ts";
+import { renderTokens, tokenFacts } from "./render_state.ts";
 
 /** `spokes token ls`. */
 export async function tokenLs(context: CommandContext, options: { json?: boolean }): Promise<void> {
@@ -9,5 +9,5 @@ export async function tokenLs(context: CommandContext, options: { json?: boolean
   const tokens = await opened.state.enrolmentTokens.list();
   const now = Date.now();
   if (options.json !== true) return context.io.print(renderTokens(tokens, now));
-  context.io.print(JSON.stringify(tokens.map((token) => ({ ...token, state: tokenState(token, now) })), null, 2));
+  context.io.print(JSON.stringify(tokens.map((token) => tokenFacts(token, now)), null, 2));
 }

@@ -7,7 +7,7 @@ import { openState } from "./open_state.ts";
 export async function tokenRm(context: CommandContext, id: string): Promise<void> {
   await using opened = await openState(await loadServerConfig(context));
   if (!await opened.state.enrolmentTokens.remove(id)) {
-    throw new CommandError("TOKEN_INVALID", `There is no enrolment token "${id}"`, {
+    throw new CommandError("NOT_FOUND", `There is no enrolment token "${id}"`, {
       fix: "List them with `spokes token ls`.",
     });
   }

@@ -1,7 +1,7 @@
 import type { CommandContext } from "../command_context.ts";
 import { loadServerConfig } from "./config_path.ts";
 import { openState } from "./open_state.ts";
-import { renderTunnels } from "./render_state.ts";
+import { isoTime, renderTunnels } from "./render_state.ts";
 
 /** `spokes tunnel ls`. */
 export async function tunnelLs(context: CommandContext, options: { json?: boolean }): Promise<void> {
@@ -11,9 +11,10 @@ export async function tunnelLs(context: CommandContext, options: { json?: boolea
   if (options.json !== true) return context.io.print(renderTunnels(rows));
   const facts = rows.map(({ tunnel, sighting }) => ({
     ...tunnel,
+    createdAt: isoTime(tunnel.createdAt),
     names: names.listOf(tunnel.id),
     ports: ports.listOf(tunnel.id),
-    lastSeen: sighting ?? null,
+    lastSeen: sighting === undefined ? null : { ...sighting, at: isoTime(sighting.at) },
   }));
   context.io.print(JSON.stringify(facts, null, 2));
 }

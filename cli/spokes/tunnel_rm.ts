@@ -18,7 +18,7 @@ function findTunnel(tunnels: readonly Tunnel[], which: string): Tunnel {
   const [tunnel] = found;
   // Names are not unique, so they do not name what is to be destroyed.
   if (tunnel === undefined) {
-    throw new CommandError("REVOKED", `There is no tunnel with the id or hostname "${which}"`, {
+    throw new CommandError("NOT_FOUND", `There is no tunnel with the id or hostname "${which}"`, {
       fix: "List them with `spokes tunnel ls`.",
     });
   }
