@@ -87,12 +87,6 @@ function logEvent(log: Log, event: ClientEvent, before: readonly RuleState[]): v
       return;
     case "rules":
       return logRules(log, event.states, before);
-    case "disconnected":
-      return log.warn("disconnected", {
-        code: event.error.code,
-        reason: event.error.message,
-        retryInMs: Math.round(event.retryInMs),
-      });
     case "notice":
       return log[event.level]("notice", { code: event.code, message: event.message });
     case "draining":

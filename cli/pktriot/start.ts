@@ -58,7 +58,7 @@ interface Running {
 }
 
 async function followEdits(path: string, { config, stamp, serve }: Running): Promise<void> {
-  const { tunnel, log, ended } = serve;
+  const { log, ended } = serve;
   let applying: Promise<unknown> = Promise.resolve();
   for await (const event of watchConfig(path, { schema: clientConfigSchema, stamp, signal: ended })) {
     if (event.kind === "fault") {
