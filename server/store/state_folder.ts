@@ -1,6 +1,9 @@
 import { dirname } from "node:path";
 import { CodedError } from "../../protocol/errors.ts";
 
+/** Name of the store within the state folder. */
+export const STORE_FILE = "state.db";
+
 /**
  * Creates `folder` (0700) when missing, and refuses one that others could write to: `STATE_UNAVAILABLE` with the path.
  * Root may use a folder of any owner, so that an operator's command works on the state of a service user.

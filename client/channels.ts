@@ -1,0 +1,122 @@
+import { type ChannelStream, DataChannel } from "../net/data_channel.ts";
+import type { Logger } from "../net/log.ts";
+import { requestUpgrade } from "../net/upgrade.ts";
+import { toCodedError } from "../protocol/errors.ts";
+import { DOORS, MAX_CHANNELS_PER_SESSION } from "../protocol/limits.ts";
+import type { StreamOpen } from "../protocol/stream_message.ts";
+import { dialServer } from "./dial_server.ts";
+import type { ResolvedServerAddress } from "./server_address.ts";
+
+/** Dials at once: enough to fill a pool quickly, too few to look like a flood. */
+const PARALLEL_DIALS = 8;
+/** A channel silent for so long is pinged, and closed when it stays silent. */
+const LIVENESS = { silenceMs: 25_000, pongMs: 10_000 } as const;
+
+/** What the data channels of a session need. */
+export interface ChannelsOptions {
+  address: ResolvedServerAddress;
+  /** `id.secret` of the session. */
+  credential: string;
+  onStream: (stream: ChannelStream, open: StreamOpen) => Promise<void>;
+  log: Logger;
+}
+
+/** The data channels of one session at the client: dials as many as the server asks for. */
+export class Channels {
+  readonly #options: ChannelsOptions;
+  readonly #channels = new Set<DataChannel>();
+  readonly #streams = new Set<ChannelStream>();
+  readonly #ending = new AbortController();
+  #wanted = 0;
+  #dialling = 0;
+  readonly #dials = new Set<Promise<void>>();
+
+  constructor(options: ChannelsOptions) {
+    this.#options = options;
+  }
+
+  /** Channels that are open, and streams on them. */
+  get counts(): { channels: number; streams: number } {
+    return { channels: this.#channels.size, streams: this.#streams.size };
+  }
+
+  /** Opens that many more. */
+  open(count: number): void {
+    const room = MAX_CHANNELS_PER_SESSION - this.#channels.size - this.#dialling - this.#wanted;
+    this.#wanted += Math.min(count, Math.max(0, room));
+    this.#dialMore();
+  }
+
+  /** Once a second: pings what was silent, closes what stays silent. */
+  sweep(now: number): void {
+    for (const channel of [...this.#channels]) channel.checkLiveness(now, LIVENESS);
+  }
+
+  /** The control channel was resumed: finds out which channels survived. */
+  pingAll(): void {
+    const now = performance.now();
+    for (const channel of this.#channels) channel.ping(now);
+  }
+
+  /** Settles when no stream is under way. */
+  async idle(): Promise<void> {
+    while (this.#streams.size > 0) await Promise.all([...this.#streams].map((stream) => stream.closed));
+  }
+
+  /** Closes everything; running streams are reset. */
+  async end(): Promise<void> {
+    this.#wanted = 0;
+    this.#ending.abort();
+    for (const channel of [...this.#channels]) channel.close();
+    await Promise.all(this.#dials);
+  }
+
+  #dialMore(): void {
+    while (this.#wanted > 0 && this.#dialling < PARALLEL_DIALS && !this.#ending.signal.aborted) {
+      this.#wanted--;
+      this.#dialling++;
+      const dial = this.#dial().finally(() => {
+        this.#dialling--;
+        this.#dials.delete(dial);
+        this.#dialMore();
+      });
+      this.#dials.add(dial);
+    }
+  }
+
+  /** A dial that fails is not repeated here: the server asks again while it needs more. */
+  async #dial(): Promise<void> {
+    const { address, credential, log, onStream } = this.#options;
+    const { signal } = this.#ending;
+    try {
+      const duplex = await dialServer(address, signal);
+      const abort = (): void => duplex.reset();
+      signal.addEventListener("abort", abort, { once: true });
+      const initial = await requestUpgrade(duplex, {
+        host: address.sni,
+        path: `${DOORS.data}?opener=server`,
+        bearer: credential,
+      }).finally(() => signal.removeEventListener("abort", abort));
+      if (signal.aborted) return duplex.reset();
+      const channel = new DataChannel(duplex, {
+        client: true,
+        opener: false,
+        secure: true,
+        initial,
+        onStream: async (stream, open) => {
+          this.#streams.add(stream);
+          await onStream(stream, open).finally(() => this.#streams.delete(stream));
+        },
+        onClosed: (closed, violation) => {
+          this.#channels.delete(closed);
+          if (violation !== undefined) log.error("server broke the protocol", { reason: violation.message });
+        },
+      });
+      if (!channel.closed) this.#channels.add(channel);
+    } catch (error) {
+      if (signal.aborted) return;
+      const { code, message } = toCodedError(error);
+      log.warn("data channel failed", { code, reason: message });
+    }
+  }
+}

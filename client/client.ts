@@ -1,0 +1,414 @@
+import { backoffMs } from "../net/backoff.ts";
+import { ControlChannel } from "../net/control_channel.ts";
+import { Deadline } from "../net/deadline.ts";
+import { type Logger, SILENT } from "../net/log.ts";
+import { requestUpgrade } from "../net/upgrade.ts";
+import { CodedError, errorFromWire, ProtocolError, toCodedError } from "../protocol/errors.ts";
+import { DOORS } from "../protocol/limits.ts";
+import type { ControlMessage, Hello, RuleState, UnknownMessage, Welcome } from "../protocol/message.ts";
+import type { RequestMethod, RequestParams, RequestResult } from "../protocol/request.ts";
+import type { Rule } from "../protocol/rule.ts";
+import { VERSION } from "../protocol/version.ts";
+import { Channels } from "./channels.ts";
+import { dialServer } from "./dial_server.ts";
+import type { ClientEvent, ClientRule, ConnectOptions } from "./options.ts";
+import { PendingRequests } from "./pending_requests.ts";
+import { Resolver } from "./resolver.ts";
+import { type ResolvedServerAddress, resolveServerAddress } from "./server_address.ts";
+import { serveStream } from "./serve_stream.ts";
+import { watchNetwork } from "./watch_network.ts";
+
+/** The server answers the hello within this time (it may have to ping a session that we replace). */
+const WELCOME_TIMEOUT_MS = 10_000;
+/** Without its control channel a session's streams live so long; the server has the same limit. */
+const RESUME_MS = 15_000;
+/** Refusals that no further attempt will change. */
+const FINAL: ReadonlySet<string> = new Set([
+  "TOKEN_INVALID",
+  "TOKEN_EXPIRED",
+  "REVOKED",
+  "TAKEN_OVER",
+  "ALREADY_RUNNING",
+]);
+
+/** A running client. */
+export interface Tunnel extends AsyncDisposable {
+  readonly id: string;
+  readonly name: string;
+  /** The assigned hostname. */
+  readonly hostname: string;
+  readonly server: Welcome["server"];
+  /** Publishes these rules and no others; resolves when the server has said what became of each. @throws {CodedError} TARGET_INVALID, RULE_INVALID, SESSION_CLOSED */
+  setRules(rules: readonly ClientRule[]): Promise<readonly RuleState[]>;
+  /** Asks the server for something. @throws {CodedError} its refusal, or SESSION_CLOSED */
+  request<M extends RequestMethod>(method: M, params: RequestParams<M>): Promise<RequestResult<M>>;
+  /** Settles when the client has ended: with the reason, or `undefined` after `stop()`. */
+  readonly closed: Promise<CodedError | undefined>;
+  /** Takes no new streams, lets running ones end for up to `graceMs`, then cuts them. */
+  stop(options?: { graceMs?: number }): Promise<void>;
+}
+
+/**
+ * Connects a tunnel to its server and keeps it connected. Resolves when it is connected for the first time.
+ * @throws {CodedError} a refusal (never tried again), or with `once` the first failure
+ */
+export async function connect(options: ConnectOptions): Promise<Tunnel> {
+  const client = new Client(options);
+  await client.start();
+  return client;
+}
+
+class Client implements Tunnel {
+  readonly closed: Promise<CodedError | undefined>;
+  readonly #options: ConnectOptions;
+  readonly #address: ResolvedServerAddress;
+  readonly #log: Logger;
+  readonly #resolver = new Resolver();
+  readonly #pending = new PendingRequests();
+  readonly #instance = crypto.randomUUID();
+  readonly #ending = new AbortController();
+  readonly #connected = Promise.withResolvers<void>();
+  readonly #onClosed: (error: CodedError | undefined) => void;
+  #rules: readonly ClientRule[];
+  #revision = 0;
+  #applied: { revision: number; result: PromiseWithResolvers<readonly RuleState[]> } | null = null;
+  #welcome: Welcome | null = null;
+  #control: ControlChannel | null = null;
+  #channels: Channels | null = null;
+  #lostAt = 0;
+  #takeover: boolean;
+  #wake: () => void = () => {};
+  #loop: Promise<void> = Promise.resolve();
+  #stopping: Promise<void> | null = null;
+
+  constructor(options: ConnectOptions) {
+    this.#options = options;
+    this.#address = resolveServerAddress(options);
+    this.#log = options.logger ?? SILENT;
+    this.#rules = options.rules ?? [];
+    this.#takeover = options.takeover === true;
+    // Before anything is dialled: a mistake in a rule is the caller's to know at once.
+    this.#resolver.set(this.#rules, "hostname.invalid");
+    const { promise, resolve } = Promise.withResolvers<CodedError | undefined>();
+    this.closed = promise;
+    this.#onClosed = resolve;
+  }
+
+  get id(): string {
+    return this.#facts.tunnel.id;
+  }
+
+  get name(): string {
+    return this.#facts.tunnel.name;
+  }
+
+  get hostname(): string {
+    return this.#facts.tunnel.hostname;
+  }
+
+  get server(): Welcome["server"] {
+    return this.#facts.server;
+  }
+
+  async start(): Promise<void> {
+    const { signal } = this.#options;
+    signal?.throwIfAborted();
+    const abort = (): void => void this.stop({ graceMs: 0 });
+    signal?.addEventListener("abort", abort, { once: true });
+    this.#loop = this.#run().finally(() => signal?.removeEventListener("abort", abort));
+    await Promise.race([
+      this.#connected.promise,
+      this.closed.then((error) => {
+        throw error ?? new CodedError("SESSION_CLOSED", "The client was stopped");
+      }),
+    ]);
+  }
+
+  async setRules(rules: readonly ClientRule[]): Promise<readonly RuleState[]> {
+    const wire = this.#resolver.set(rules, this.hostname);
+    this.#rules = rules;
+    this.#applied?.result.resolve([]);
+    const applied = { revision: ++this.#revision, result: Promise.withResolvers<readonly RuleState[]>() };
+    this.#applied = applied;
+    this.#sendRules(wire);
+    return await Promise.race([applied.result.promise, this.#whenClosed()]);
+  }
+
+  async request<M extends RequestMethod>(method: M, params: RequestParams<M>): Promise<RequestResult<M>> {
+    const control = this.#control;
+    if (control === null) throw new CodedError("SESSION_CLOSED", "The client is not connected to the server");
+    return await this.#pending.ask(method, params, (message) => control.send(message));
+  }
+
+  stop(options: { graceMs?: number } = {}): Promise<void> {
+    this.#stopping ??= this.#stop(options.graceMs ?? 0);
+    return this.#stopping;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  get #facts(): Welcome {
+    if (this.#welcome === null) throw new Error("Cannot tell facts of the tunnel as it was never connected");
+    return this.#welcome;
+  }
+
+  async #whenClosed(): Promise<never> {
+    throw await this.closed ?? new CodedError("SESSION_CLOSED", "The client was stopped");
+  }
+
+  /** 1. no new work comes, 2. running streams may end, 3. the server is told, 4. everything is cut. */
+  async #stop(graceMs: number): Promise<void> {
+    if (graceMs > 0 && this.#control !== null) {
+      await this.#control.send({ kind: "drain", graceMs }).catch(() => {
+        // Without a connection there is nothing to drain.
+      });
+      await this.#drained(graceMs);
+    }
+    await this.#control?.send({ kind: "bye", code: "E3015", message: "The client has stopped", final: true }).catch(
+      () => {
+        // The server will see the connection end.
+      },
+    );
+    this.#ending.abort();
+    this.#wake();
+    await this.#control?.close();
+    await this.#loop;
+  }
+
+  async #drained(graceMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    using _deadline = new Deadline(graceMs, resolve);
+    await Promise.race([promise, this.#channels?.idle()]);
+  }
+
+  /** Connects, and connects again, until it is stopped or refused. */
+  async #run(): Promise<void> {
+    using _network = watchNetwork((reason) => this.#onNetworkChange(reason));
+    using sweeper = every(1_000, () => this.#sweep());
+    void sweeper;
+    let error: CodedError | undefined;
+    for (let attempt = 0; !this.#ending.signal.aborted; attempt++) {
+      error = await this.#session(attempt, () => attempt = -1);
+      if (this.#ending.signal.aborted) break;
+      if (this.#isFinal(error)) break;
+      const waitMs = backoffMs(Math.max(0, attempt));
+      this.#emit({ kind: "disconnected", error, retryInMs: waitMs });
+      this.#log.warn("disconnected", { code: error.code, reason: error.message, retryInMs: Math.round(waitMs) });
+      await this.#sleep(waitMs);
+    }
+    const stopped = this.#ending.signal.aborted;
+    this.#ending.abort();
+    await this.#channels?.end();
+    this.#pending.fail(new CodedError("SESSION_CLOSED"));
+    this.#onClosed(stopped ? undefined : error);
+  }
+
+  #isFinal(error: CodedError): boolean {
+    if (FINAL.has(error.kind) || error.kind === "PROTOCOL_VIOLATION") return true;
+    return (this.#options.once ?? this.#options.role === "use") === true;
+  }
+
+  /** One control channel, from the dial to its end; gives the reason of the end. */
+  async #session(attempt: number, onConnected: () => void): Promise<CodedError> {
+    let control: ControlChannel | null = null;
+    try {
+      this.#emit({ kind: "connecting", attempt: Math.max(0, attempt) });
+      control = await this.#dialControl();
+      const welcome = await this.#greet(control);
+      onConnected();
+      await this.#begin(control, welcome);
+      return await this.#serve(control);
+    } catch (error) {
+      return toCodedError(error, "SERVER_UNREACHABLE");
+    } finally {
+      this.#control = null;
+      this.#lostAt = performance.now();
+      control?.reset();
+    }
+  }
+
+  async #dialControl(): Promise<ControlChannel> {
+    const { signal } = this.#ending;
+    const duplex = await dialServer(this.#address, signal);
+    const abort = (): void => duplex.reset();
+    signal.addEventListener("abort", abort, { once: true });
+    using _deadline = new Deadline(WELCOME_TIMEOUT_MS, () => duplex.reset(new Error("no answer in 10 s")));
+    try {
+      const initial = await requestUpgrade(duplex, {
+        host: this.#address.sni,
+        path: DOORS.control,
+        bearer: this.#options.token,
+      });
+      return new ControlChannel(duplex, { client: true, secure: true, initial });
+    } catch (error) {
+      duplex.reset();
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", abort);
+    }
+  }
+
+  async #greet(control: ControlChannel): Promise<Welcome> {
+    using _deadline = new Deadline(WELCOME_TIMEOUT_MS, () => control.reset());
+    await control.send(this.#hello());
+    const message = await control.receive();
+    if (message?.kind === "welcome") return message;
+    if (message?.kind === "bye") throw errorFromWire(message.code, message.message, "SESSION_CLOSED");
+    if (message === null) {
+      throw new CodedError("SERVER_UNREACHABLE", "The server closed the connection without an answer");
+    }
+    throw new ProtocolError(`Cannot take "${message.kind}" before welcome`);
+  }
+
+  #hello(): Hello {
+    const resumable = this.#welcome !== null && performance.now() - this.#lostAt < RESUME_MS;
+    return {
+      kind: "hello",
+      protocol: 1,
+      instance: this.#instance,
+      role: this.#options.role ?? "serve",
+      version: VERSION,
+      os: Deno.build.os,
+      arch: Deno.build.arch,
+      host: Deno.hostname(),
+      features: [],
+      ...(this.#takeover ? { takeover: true } : {}),
+      ...(resumable ? { resume: { session: this.#welcome!.session, secret: this.#welcome!.secret } } : {}),
+    };
+  }
+
+  /** A resumed session keeps its channels; a new one starts with none. */
+  async #begin(control: ControlChannel, welcome: Welcome): Promise<void> {
+    this.#control = control;
+    this.#welcome = welcome;
+    // It has served its purpose: after a loss of connection we must not take over from somebody who took over from us.
+    this.#takeover = false;
+    if (welcome.resumed && this.#channels !== null) {
+      this.#channels.pingAll();
+    } else {
+      await this.#channels?.end();
+      this.#channels = new Channels({
+        address: this.#address,
+        credential: `${welcome.session}.${welcome.secret}`,
+        onStream: (stream, open) => serveStream(stream, open, { resolver: this.#resolver, log: this.#log }),
+        log: this.#log,
+      });
+    }
+    this.#log.info("connected", {
+      tunnel: welcome.tunnel.id,
+      hostname: welcome.tunnel.hostname,
+      resumed: welcome.resumed,
+    });
+    this.#emit({ kind: "connected", welcome });
+    if (this.#options.role !== "use") {
+      this.#revision++;
+      if (this.#applied !== null) this.#applied.revision = this.#revision;
+      this.#sendRules(this.#resolver.set(this.#rules, welcome.tunnel.hostname));
+    }
+    this.#connected.resolve();
+  }
+
+  async #serve(control: ControlChannel): Promise<CodedError> {
+    for (let message = await control.receive(); message !== null; message = await control.receive()) {
+      const bye = this.#handle(message);
+      if (bye === null) continue;
+      await this.#channels?.end();
+      this.#channels = null;
+      return bye;
+    }
+    return new CodedError("SESSION_CLOSED", "The connection to the server was lost");
+  }
+
+  /** Gives the reason when the message ends the session. */
+  #handle(message: ControlMessage | UnknownMessage): CodedError | null {
+    switch (message.kind) {
+      case "rules.applied":
+        this.#onApplied(message.revision, message.rules);
+        return null;
+      case "response":
+        this.#pending.answer(message);
+        return null;
+      case "pool":
+        this.#channels?.open(message.count);
+        return null;
+      case "notice":
+        this.#emit(message);
+        return null;
+      case "drain":
+        this.#emit({ kind: "draining", graceMs: message.graceMs });
+        return null;
+      case "bye": {
+        const error = errorFromWire(message.code, message.message, "SESSION_CLOSED");
+        return message.final && !FINAL.has(error.kind) ? new CodedError("REVOKED", message.message) : error;
+      }
+      case "unknown":
+        this.#log.debug("unknown control message", { kind: message.name });
+        return null;
+      case "request":
+        return null; // Nothing is asked of a client yet.
+      case "hello":
+      case "welcome":
+      case "rules":
+        throw new ProtocolError(`Cannot take "${message.kind}" from the server`);
+      default:
+        return message satisfies never;
+    }
+  }
+
+  #sendRules(rules: Rule[]): void {
+    this.#control?.send({ kind: "rules", revision: this.#revision, rules }).catch(() => {
+      // Sent again when the connection is back.
+    });
+  }
+
+  #onApplied(revision: number, states: readonly RuleState[]): void {
+    this.#emit({ kind: "rules", states });
+    if (this.#applied?.revision !== revision) return;
+    this.#applied.result.resolve(states);
+    this.#applied = null;
+  }
+
+  #sweep(): void {
+    const now = performance.now();
+    this.#channels?.sweep(now);
+    const control = this.#control;
+    if (control === null || this.#welcome === null) {
+      if (this.#channels !== null && now - this.#lostAt > RESUME_MS) void this.#channels.end();
+      return;
+    }
+    const { heartbeatMs } = this.#welcome;
+    const silent = now - control.heardAt;
+    if (silent > 3 * heartbeatMs) return control.reset();
+    if (silent > heartbeatMs) control.ping().catch(() => control.reset());
+  }
+
+  /** What is connected may be dead, so it is asked; what waits to try again need not wait. */
+  #onNetworkChange(reason: "network" | "sleep"): void {
+    this.#log.info("network changed", { reason });
+    this.#wake();
+    const control = this.#control;
+    if (control === null) return;
+    control.isAlive(this.#welcome?.heartbeatMs ?? RESUME_MS).then((alive) => {
+      if (!alive) control.reset();
+    });
+  }
+
+  async #sleep(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#wake = resolve;
+    const timer = setTimeout(resolve, ms);
+    await promise;
+    clearTimeout(timer);
+  }
+
+  #emit(event: ClientEvent): void {
+    this.#options.onEvent?.(event);
+  }
+}
+
+function every(ms: number, action: () => void): Disposable {
+  const timer = setInterval(action, ms);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}

@@ -1,0 +1,122 @@
+import net from "node:net";
+import tls from "node:tls";
+import { SocketDuplex } from "../net/socket_duplex.ts";
+import { CodedError, type ErrorName } from "../protocol/errors.ts";
+import { describeTarget, type ParsedTarget } from "./target.ts";
+
+/** A local service answers a connect within this time, or it is not there. */
+const DIAL_TIMEOUT_MS = 10_000;
+
+/** A target that bytes are sent to, as opposed to a folder. */
+export type SocketTarget = Exclude<ParsedTarget, { kind: "folder" }>;
+
+/** How to connect. */
+export interface DialTargetOptions {
+  /** Do not verify the certificate of an `https://` target. */
+  insecure?: boolean;
+}
+
+const FAILURES: ReadonlyMap<string, ErrorName> = new Map<string, ErrorName>([
+  ["ECONNREFUSED", "TARGET_REFUSED"],
+  ["ECONNRESET", "TARGET_REFUSED"],
+  ["ETIMEDOUT", "TARGET_TIMEOUT"],
+  ["ENOTFOUND", "TARGET_DNS"],
+  ["EAI_AGAIN", "TARGET_DNS"],
+  ["ENOENT", "TARGET_SOCKET_MISSING"],
+  ["EACCES", "TARGET_DENIED"],
+  ["EPERM", "TARGET_DENIED"],
+]);
+
+/**
+ * Connects to a target.
+ * @throws {CodedError} TARGET_REFUSED, TARGET_TIMEOUT, TARGET_DNS, TARGET_SOCKET_MISSING, TARGET_UNREACHABLE, TARGET_DENIED, TARGET_TLS
+ */
+export async function dialTarget(target: SocketTarget, options: DialTargetOptions = {}): Promise<SocketDuplex> {
+  const socket = await connect(target);
+  if (target.kind !== "https") return new SocketDuplex(socket);
+  return new SocketDuplex(await secure(socket, target, options), socket);
+}
+
+function connect(target: SocketTarget): Promise<net.Socket> {
+  const { promise, resolve, reject } = Promise.withResolvers<net.Socket>();
+  const socket = net.connect({
+    ...(target.kind === "unix" ? { path: target.path } : { host: target.host, port: target.port }),
+    allowHalfOpen: true,
+    noDelay: true,
+  });
+  const timer = setTimeout(
+    () => fail(new CodedError("TARGET_TIMEOUT", message(target, "no answer in 10 s"))),
+    DIAL_TIMEOUT_MS,
+  );
+  function fail(error: CodedError): void {
+    clearTimeout(timer);
+    socket.destroy();
+    reject(error);
+  }
+  function onError(cause: Error & { code?: string }): void {
+    fail(
+      new CodedError(FAILURES.get(cause.code ?? "") ?? "TARGET_UNREACHABLE", message(target, reasonOf(cause)), {
+        cause,
+      }),
+    );
+  }
+  socket.once("error", onError);
+  socket.once("connect", () => {
+    clearTimeout(timer);
+    socket.off("error", onError);
+    resolve(socket);
+  });
+  return promise;
+}
+
+function secure(
+  raw: net.Socket,
+  target: Extract<SocketTarget, { kind: "https" }>,
+  options: DialTargetOptions,
+): Promise<tls.TLSSocket> {
+  const { promise, resolve, reject } = Promise.withResolvers<tls.TLSSocket>();
+  const socket = tls.connect({
+    socket: raw,
+    ...(net.isIP(target.host) === 0 ? { servername: target.host } : {}),
+    // Said out loud, since an environment variable could otherwise switch verification off for everything.
+    rejectUnauthorized: options.insecure !== true,
+    ALPNProtocols: ["http/1.1"],
+  });
+  const timer = setTimeout(() => fail("no handshake in 10 s"), DIAL_TIMEOUT_MS);
+  function fail(reason: string, cause?: unknown): void {
+    clearTimeout(timer);
+    raw.destroy();
+    reject(new CodedError("TARGET_TLS", message(target, reason), { cause }));
+  }
+  const onError = (cause: Error): void => fail(cause.message, cause);
+  socket.once("error", onError);
+  socket.once("secureConnect", () => {
+    clearTimeout(timer);
+    socket.off("error", onError);
+    resolve(socket);
+  });
+  return promise;
+}
+
+function message(target: SocketTarget, reason: string): string {
+  return `Cannot reach the target ${describeTarget(target)}: ${reason}`;
+}
+
+function reasonOf(error: Error & { code?: string }): string {
+  switch (error.code) {
+    case "ECONNREFUSED":
+      return "connection refused";
+    case "ENOTFOUND":
+    case "EAI_AGAIN":
+      return "the name cannot be resolved";
+    case "ENOENT":
+      return "there is no such socket";
+    case "ETIMEDOUT":
+      return "no answer";
+    case "EACCES":
+    case "EPERM":
+      return "permission denied";
+    default:
+      return error.code ?? error.message;
+  }
+}

@@ -1,0 +1,38 @@
+/**
+ * Embed the server or the client in another program.
+ *
+ * ```ts
+ * import { connect, enrol, parseInvite, serve } from "./mod.ts";
+ *
+ * await using server = await serve({ domain: "tunnels.localhost", http: { port: 8080 }, tls: { port: 8443 }, address: "127.0.0.1:8443" });
+ * const invite = parseInvite(await server.invite());
+ * const { token, ca, hostname } = await enrol(invite, invite.token);
+ * await using tunnel = await connect({ ...invite, ...(ca && { ca }), token, rules: [
+ *   { kind: "http", domain: `hello.tunnels.localhost`, target: () => new Response("hello") },
+ * ] });
+ * ```
+ *
+ * @module
+ */
+export { serve, type SpokesServer } from "./server/server.ts";
+export type { CertificatePair, ListenAddress, ServerOptions } from "./server/options.ts";
+export { DEFAULT_SERVER_LIMITS, type ServerLimits } from "./server/limits.ts";
+export type { CreateEnrolmentTokenOptions } from "./server/state/enrolment_tokens.ts";
+export { connect, type Tunnel } from "./client/client.ts";
+export { createChild, enrol, type Enrolment } from "./client/enrol.ts";
+export type {
+  ClientEvent,
+  ClientHttpRule,
+  ClientRule,
+  ClientTcpRule,
+  ConnectOptions,
+  FetchHandler,
+  ServerAddress,
+  Target,
+} from "./client/options.ts";
+export { encodeInvite, type Invite, parseInvite } from "./protocol/invite.ts";
+export { CodedError, type ErrorName, ERRORS } from "./protocol/errors.ts";
+export type { RuleState, Welcome } from "./protocol/message.ts";
+export type { FirewallRule } from "./protocol/rule.ts";
+export type { Logger } from "./net/log.ts";
+export { VERSION } from "./protocol/version.ts";

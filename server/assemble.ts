@@ -1,0 +1,273 @@
+import { join } from "node:path";
+import type { SecureContext } from "node:tls";
+import { addressMatcher, isLoopback, parseAddress } from "../net/address.ts";
+import type { Bound } from "../net/listen.ts";
+import { type Logger, SILENT } from "../net/log.ts";
+import { listenTlsFront, secureContext } from "../net/tls_front.ts";
+import { CodedError, toCodedError } from "../protocol/errors.ts";
+import { canonicalHost, isHostName } from "../protocol/host_name.ts";
+import type { Invite } from "../protocol/invite.ts";
+import { INTERNAL_SNI } from "../protocol/limits.ts";
+import type { Rule } from "../protocol/rule.ts";
+import { VERSION } from "../protocol/version.ts";
+import { type AdminListener, listenAdmin } from "./admin.ts";
+import { Authenticator } from "./authenticator.ts";
+import { type Authority, createAuthority, needsRenewal, openAuthority, renewLeaf } from "./authority.ts";
+import { checkCertificatePair } from "./certificate_pair.ts";
+import { ConnectionCounter } from "./connection_counter.ts";
+import { HttpEdge } from "./edge/http_edge.ts";
+import { TcpEdge } from "./edge/tcp_edge.ts";
+import { DEFAULT_SERVER_LIMITS, type ServerLimits } from "./limits.ts";
+import { Metrics } from "./metrics.ts";
+import { metricsText } from "./metrics_text.ts";
+import type { ServerOptions } from "./options.ts";
+import { Router } from "./router.ts";
+import { Sessions } from "./sessions.ts";
+import { openServerState, type ServerState } from "./state/server_state.ts";
+import { SIGHTING_INTERVAL_MS } from "./state/sightings.ts";
+import { MemoryStore } from "./store/memory_store.ts";
+import { openSqliteStore } from "./store/sqlite_store.ts";
+import { prepareStateFolder, STORE_FILE } from "./store/state_folder.ts";
+import type { Store } from "./store/store.ts";
+import { TunnelEndpoint } from "./tunnel_endpoint.ts";
+
+/** How often liveness is looked at: a fifth of the shortest time that depends on it. */
+const SWEEP_MS = 1_000;
+/** How often the server looks whether its own certificate is due. */
+const RENEWAL_CHECK_MS = 3_600_000;
+
+const DEFAULTS = {
+  http: { hostname: "0.0.0.0", port: 80 },
+  tls: { hostname: "0.0.0.0", port: 443 },
+  tcp: { bind: "0.0.0.0", from: 22_000, to: 22_999 },
+  admin: { hostname: "127.0.0.1", port: 9_400 },
+} as const;
+
+/** Everything a running server consists of, wired together. */
+export interface ServerParts {
+  state: ServerState;
+  sessions: Sessions;
+  endpoint: TunnelEndpoint;
+  httpEdge: HttpEdge;
+  tcpEdge: TcpEdge;
+  http: Bound;
+  tls: Bound;
+  admin: AdminListener | null;
+  /** What every invite says. */
+  invitation: Omit<Invite, "token">;
+  /** From now on the server is not ready. */
+  drain: () => void;
+}
+
+/** The composition root: builds the parts, opens the listeners, and leaves what must be undone on the stack. */
+export async function assemble(options: ServerOptions, stack: AsyncDisposableStack): Promise<ServerParts> {
+  const log = options.logger ?? SILENT;
+  const limits: ServerLimits = { ...DEFAULT_SERVER_LIMITS, ...options.limits };
+  const domain = checkedName(options.domain, "domain");
+  const hostname = options.hostname === undefined ? domain : checkedName(options.hostname, "hostname");
+  const trustedProxies = addressMatcher(options.trustedProxies ?? []);
+  const metrics = new Metrics();
+  const visitors = new ConnectionCounter({
+    perAddress: limits.visitorsPerAddress,
+    total: limits.visitors,
+    exempt: (address) => isLoopback(address) || trustedProxies(address),
+  });
+
+  const tcp = { ...DEFAULTS.tcp, ...options.tcp };
+  const tcpEdge = new TcpEdge({ bind: tcp.bind, visitors, lingerMs: limits.lingerMs, metrics, log });
+  const store = stack.use(await openStore(options, log));
+  const state = stack.use(
+    await openServerState(store, { domain, hostname, ports: tcp, probe: (port) => tcpEdge.probe(port), log }),
+  );
+  const credentials = await openCredentials(options, { hostname, stack, log });
+
+  // The owner of a name that has no rule is either away, or has taken the rule out.
+  const router: Router = new Router((host) => {
+    const owner = state.names.ownerOf(host);
+    return owner !== undefined && sessions.serving(owner) === undefined;
+  });
+  const httpEdge = new HttpEdge({ router, visitors, trustedProxies, limits, metrics, log });
+  const http = stack.use(await httpEdge.listen({ ...DEFAULTS.http, ...options.http }));
+  const httpPort = options.http?.publicPort ?? http.address.port;
+  const publishing = { state, router, ports: tcpEdge, log, addressOf: addressOf({ hostname, httpPort }) };
+  const sessions: Sessions = new Sessions({
+    limits,
+    log,
+    publishing,
+    onJoin: (session) => {
+      log.info("tunnel connected", {
+        ...{ tunnel: session.tunnel.id, hostname: session.tunnel.hostname, role: session.role, from: session.from },
+      });
+      void noteSighting(state, log, session.tunnel.id, { from: session.from });
+    },
+    onEnd: (session, error) => {
+      metrics.countRefusal(error.kind);
+      log.info("tunnel disconnected", {
+        ...{ tunnel: session.tunnel.id, hostname: session.tunnel.hostname, role: session.role },
+        ...{ code: error.code, reason: error.message },
+      });
+      const live = sessions.isLive(session.tunnel.id);
+      if (!live) void noteSighting(state, log, session.tunnel.id, { from: session.from, ended: true });
+    },
+  });
+
+  const unauthenticated = new ConnectionCounter({
+    perAddress: limits.unauthenticatedPerAddress,
+    total: limits.unauthenticated,
+    dropFrom: limits.unauthenticated >> 1,
+    exempt: (address) => isLoopback(address) || trustedProxies(address),
+  });
+  const tlsOptions = { ...DEFAULTS.tls, ...options.tls };
+  const about = { hostname, version: VERSION, domain, httpPort, tlsPort: 0 };
+  const authenticator = new Authenticator({ state, metrics, log });
+  const endpoint = new TunnelEndpoint({ state, sessions, authenticator, limits, log, about });
+  const tls = stack.use(
+    await listenTlsFront({
+      hostname: tlsOptions.hostname,
+      port: tlsOptions.port,
+      handshakeMs: limits.tlsHandshakeMs,
+      admit: ({ address }) => unauthenticated.admit(address),
+      decide: ({ serverName }) => {
+        if (serverName !== hostname && serverName !== INTERNAL_SNI) return { kind: "refuse" };
+        return {
+          kind: "terminate",
+          context: credentials.context(),
+          onConnection: (connection) => endpoint.take(connection),
+        };
+      },
+    }),
+  );
+  about.tlsPort = options.tls?.publicPort ?? tls.address.port;
+
+  let draining = false;
+  const admin = options.admin === false ? null : listenAdmin({ ...DEFAULTS.admin, ...options.admin }, {
+    ready: () => draining ? { ready: false, reason: "draining" } : { ready: true },
+    metrics: await metricsText({
+      ...{ metrics, sessions, version: VERSION },
+      visitors: () => ({ http: httpEdge.running, tcp: tcpEdge.running }),
+    }),
+    log,
+  });
+  if (admin !== null) stack.defer(() => admin.close());
+
+  stack.use(state.tunnels.watch((change) => {
+    if (change.kind === "changed") return sessions.updateTunnel(change.tunnel);
+    void sessions.endTunnel(change.id, new CodedError("REVOKED"));
+  }));
+  repeat(stack, SWEEP_MS, () => sessions.sweep(performance.now()));
+  repeat(stack, SIGHTING_INTERVAL_MS, () => void tidy(state, sessions, log));
+  return {
+    ...{ state, sessions, endpoint, httpEdge, tcpEdge, http, tls, admin },
+    invitation: invitationOf(options, { hostname, tlsPort: about.tlsPort, pin: credentials.pin }),
+    drain: () => draining = true,
+  };
+}
+
+function checkedName(name: string, what: string): string {
+  const canonical = canonicalHost(name);
+  if (!isHostName(canonical)) {
+    throw new CodedError("CONFIG_INVALID", `Cannot use "${name}" as ${what}: it is not a host name`);
+  }
+  return canonical;
+}
+
+async function openStore({ stateDir }: ServerOptions, log: Logger): Promise<Store> {
+  if (stateDir === undefined) return new MemoryStore();
+  await prepareStateFolder(stateDir);
+  return await openSqliteStore(join(stateDir, STORE_FILE), { log });
+}
+
+/** What the endpoint shows in TLS; replaced in place when it is renewed. */
+interface Credentials {
+  context: () => SecureContext;
+  /** Of the server's own CA; none with a certificate of the operator's. */
+  pin: string | undefined;
+}
+
+async function openCredentials(
+  options: ServerOptions,
+  { hostname, stack, log }: { hostname: string; stack: AsyncDisposableStack; log: Logger },
+): Promise<Credentials> {
+  const own = options.tls?.certificate;
+  if (own !== undefined) {
+    checkCertificatePair(own);
+    const context = secureContext(own);
+    return { context: () => context, pin: undefined };
+  }
+  const { stateDir } = options;
+  let authority = stateDir === undefined
+    ? await createAuthority({ hostname })
+    : await openAuthority(stateDir, { hostname });
+  let context = secureContext(authority.pair);
+  async function renew(): Promise<void> {
+    if (!needsRenewal(authority, { hostname })) return;
+    try {
+      authority = await renewedAuthority(authority, { stateDir, hostname });
+      context = secureContext(authority.pair);
+      log.info("certificate renewed", { hostname });
+    } catch (error) {
+      log.error("certificate not renewed", { hostname, reason: toCodedError(error).message });
+    }
+  }
+  repeat(stack, RENEWAL_CHECK_MS, () => void renew());
+  return { context: () => context, pin: authority.pin };
+}
+
+function renewedAuthority(
+  { ca }: Authority,
+  { stateDir, hostname }: { stateDir: string | undefined; hostname: string },
+): Promise<Authority> {
+  return stateDir === undefined ? renewLeaf(ca, { hostname }) : openAuthority(stateDir, { hostname });
+}
+
+function addressOf({ hostname, httpPort }: { hostname: string; httpPort: number }): (rule: Rule) => string {
+  const suffix = httpPort === 80 ? "" : `:${httpPort}`;
+  return (rule) => rule.kind === "http" ? `http://${rule.domain}${suffix}` : `tcp://${hostname}:${rule.port}`;
+}
+
+function invitationOf(
+  { address, tls }: ServerOptions,
+  { hostname, tlsPort, pin }: { hostname: string; tlsPort: number; pin: string | undefined },
+): Omit<Invite, "token"> {
+  const server = address ?? `${hostname}:${tlsPort}`;
+  const host = server.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
+  // The server's own certificate is good for its internal name, which clients ask for when they dial an address.
+  const covered = host === hostname || (tls?.certificate === undefined && parseAddress(host) !== null);
+  return {
+    server: /:\d+$/.test(server) ? server : `${server}:${tlsPort}`,
+    ...(pin === undefined ? {} : { pin }),
+    ...(covered ? {} : { sni: hostname }),
+  };
+}
+
+/** Ownership of one-shots ends some time after their session: what is connected is noted, what has gone is removed. */
+async function tidy(state: ServerState, sessions: Sessions, log: Logger): Promise<void> {
+  try {
+    await Promise.all(
+      sessions.all.filter(({ tunnel }) => tunnel.parent !== undefined).map(({ tunnel, from }) =>
+        state.sightings.note(tunnel.id, { from })
+      ),
+    );
+    await state.sweep((id) => sessions.isLive(id));
+  } catch (error) {
+    log.error("state not tidied", { reason: toCodedError(error).message });
+  }
+}
+
+async function noteSighting(
+  state: ServerState,
+  log: Logger,
+  tunnel: string,
+  sighting: { from: string; ended?: boolean },
+): Promise<void> {
+  try {
+    await state.sightings.note(tunnel, sighting);
+  } catch (error) {
+    log.warn("sighting not noted", { tunnel, reason: toCodedError(error).message });
+  }
+}
+
+function repeat(stack: AsyncDisposableStack, ms: number, action: () => void): void {
+  const timer = setInterval(action, ms);
+  stack.defer(() => clearInterval(timer));
+}

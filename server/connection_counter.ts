@@ -1,0 +1,55 @@
+import { addressGroup } from "../net/address.ts";
+
+/** How many connections there may be. */
+export interface ConnectionLimits {
+  perAddress: number;
+  total: number;
+  /** Early drop: from this many on, newcomers are refused with rising probability (OpenSSH MaxStartups). @default total */
+  dropFrom?: number;
+  /** Addresses that do not count against `perAddress`. */
+  exempt?: (address: string) => boolean;
+}
+
+/** Counts connections by IPv4 address or IPv6 /64, and in all. */
+export class ConnectionCounter {
+  readonly #limits: ConnectionLimits;
+  readonly #byGroup = new Map<string, number>();
+  #total = 0;
+
+  constructor(limits: ConnectionLimits) {
+    this.#limits = limits;
+  }
+
+  get total(): number {
+    return this.#total;
+  }
+
+  /** Counts a connection until it is disposed; `null` when there are too many. */
+  admit(address: string): Disposable | null {
+    const { perAddress, total, dropFrom = total, exempt } = this.#limits;
+    if (this.#total >= total) return null;
+    if (this.#total >= dropFrom && Math.random() < (this.#total - dropFrom) / (total - dropFrom)) return null;
+    const group = addressGroup(address);
+    const count = this.#byGroup.get(group) ?? 0;
+    if (count >= perAddress && exempt?.(address) !== true) return null;
+    this.#byGroup.set(group, count + 1);
+    this.#total++;
+    return { [Symbol.dispose]: once(() => this.#release(group)) };
+  }
+
+  #release(group: string): void {
+    this.#total--;
+    const count = this.#byGroup.get(group)! - 1;
+    if (count === 0) this.#byGroup.delete(group);
+    else this.#byGroup.set(group, count);
+  }
+}
+
+function once(action: () => void): () => void {
+  let done = false;
+  return () => {
+    if (done) return;
+    done = true;
+    action();
+  };
+}

@@ -1,0 +1,156 @@
+import type { ControlChannel } from "../net/control_channel.ts";
+import { Deadline } from "../net/deadline.ts";
+import type { Logger } from "../net/log.ts";
+import { CodedError, ProtocolError, StreamResetError, toCodedError } from "../protocol/errors.ts";
+import { MAX_NETWORKS_PER_RULE, MAX_OPEN_REQUESTS, MAX_RULES } from "../protocol/limits.ts";
+import type { ControlMessage, Hello, UnknownMessage, Welcome } from "../protocol/message.ts";
+import type { ServerLimits } from "./limits.ts";
+import { answerRequest } from "./requests.ts";
+import type { Session } from "./session.ts";
+import type { Sessions } from "./sessions.ts";
+import type { ServerState } from "./state/server_state.ts";
+import type { Tunnel } from "./state/tunnels.ts";
+
+/** What dealing with control channels needs. */
+export interface ControlLoopParts {
+  state: ServerState;
+  sessions: Sessions;
+  limits: Readonly<ServerLimits>;
+  log: Logger;
+  /** What `welcome` tells about this server. */
+  about: Welcome["server"];
+}
+
+/** An upgraded control channel of an authenticated tunnel. */
+export interface ControlDial {
+  tunnel: Tunnel;
+  control: ControlChannel;
+  from: string;
+}
+
+/** One control channel, from the client's hello to its end. */
+export class ControlLoop {
+  readonly #parts: ControlLoopParts;
+  readonly #dial: ControlDial;
+  #requests = 0;
+
+  constructor(parts: ControlLoopParts, dial: ControlDial) {
+    this.#parts = parts;
+    this.#dial = dial;
+  }
+
+  /** Never rejects: what goes wrong ends the channel, and a violation its session. */
+  async run(): Promise<void> {
+    const { control, tunnel, from } = this.#dial;
+    let session: Session | undefined;
+    try {
+      const hello = await this.#receiveHello();
+      const joined = await this.#parts.sessions.join({ tunnel, hello, control, from });
+      session = joined.session;
+      await control.send(this.#welcome(session, joined.resumed));
+      await this.#serve(session);
+    } catch (error) {
+      await this.#end(session, error);
+    }
+  }
+
+  async #receiveHello(): Promise<Hello> {
+    const { control } = this.#dial;
+    using _deadline = new Deadline(this.#parts.limits.headMs, () => control.reset());
+    const message = await control.receive();
+    if (message?.kind === "hello") return message;
+    if (message === null) throw new StreamResetError("The client left without a hello");
+    throw new ProtocolError(`Cannot take "${message.kind}" before hello`);
+  }
+
+  #welcome(session: Session, resumed: boolean): Welcome {
+    const { about, limits } = this.#parts;
+    const { id, name, hostname } = session.tunnel;
+    return {
+      kind: "welcome",
+      session: session.id,
+      secret: session.secret,
+      resumed,
+      tunnel: { id, name, hostname },
+      server: about,
+      limits: { rules: MAX_RULES, networks: MAX_NETWORKS_PER_RULE, streams: limits.streamsPerSession },
+      heartbeatMs: limits.heartbeatMs,
+    };
+  }
+
+  /** Until the peer leaves, or the session ends and takes the channel with it. */
+  async #serve(session: Session): Promise<void> {
+    const { control } = this.#dial;
+    for (let message = await control.receive(); message !== null; message = await control.receive()) {
+      await this.#handle(session, message);
+    }
+    session.detachControl(control);
+    control.reset();
+  }
+
+  async #handle(session: Session, message: ControlMessage | UnknownMessage): Promise<void> {
+    switch (message.kind) {
+      case "rules":
+        return this.#applyRules(session, message.revision, message.rules);
+      case "request":
+        return this.#answer(session, message);
+      case "drain":
+        session.draining = true;
+        return;
+      case "bye":
+        return await session.end(new CodedError("SESSION_CLOSED", "The client has stopped"));
+      case "unknown":
+        return this.#parts.log.debug("unknown control message", { session: session.id, kind: message.name });
+      case "response":
+        return; // Nothing is asked of a client yet.
+      case "hello":
+      case "welcome":
+      case "rules.applied":
+      case "pool":
+      case "notice":
+        throw new ProtocolError(`Cannot take "${message.kind}" from a client`);
+      default:
+        message satisfies never;
+    }
+  }
+
+  /** Applied beside the reading of further messages; the publisher keeps the order. */
+  #applyRules(session: Session, revision: number, rules: Parameters<Session["publisher"]["apply"]>[0]): void {
+    if (session.role !== "serve") {
+      throw new ProtocolError('Cannot take "rules" from a session that only uses the tunnel');
+    }
+    session.publisher.apply(rules).then(
+      (states) => session.send({ kind: "rules.applied", revision, rules: states }),
+      (error) => session.end(toCodedError(error)),
+    );
+  }
+
+  #answer(session: Session, message: Extract<ControlMessage, { kind: "request" }>): void {
+    if (this.#requests >= MAX_OPEN_REQUESTS) {
+      throw new ProtocolError(`Cannot take more than ${MAX_OPEN_REQUESTS} requests at once`);
+    }
+    this.#requests++;
+    answerRequest(message, { session, ...this.#parts }).then((answer) => {
+      this.#requests--;
+      session.send({ kind: "response", id: message.id, ...answer });
+    });
+  }
+
+  async #end(session: Session | undefined, error: unknown): Promise<void> {
+    const { control, tunnel, from } = this.#dial;
+    const coded = toCodedError(error);
+    const lost = coded.kind === "STREAM_RESET";
+    if (!lost) {
+      this.#parts.log.warn("control ended", { tunnel: tunnel.id, from, code: coded.code, reason: coded.message });
+    }
+    if (session !== undefined && !lost) return await session.end(coded);
+    session?.detachControl(control);
+    if (lost) return control.reset();
+    // Before the session: the newcomer learns why it may not join.
+    const final = coded.kind === "ALREADY_RUNNING" || coded.kind === "REVOKED";
+    control.send({ kind: "bye", code: coded.code, message: coded.message.slice(0, 1024), final }).catch(() => {
+      // It has gone already.
+    });
+    await control.close();
+  }
+}

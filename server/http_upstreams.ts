@@ -1,0 +1,189 @@
+import { Deadline } from "../net/deadline.ts";
+import type { ChannelStream } from "../net/data_channel.ts";
+import type { MaybePromise } from "../net/duplex.ts";
+import { StreamResetError } from "../protocol/errors.ts";
+import type { AcquireOptions, HttpRoute, UpstreamStream } from "./edge/http_context.ts";
+import type { PublishedRule } from "./published_rule.ts";
+
+/** An attached stream that carried no request for so long is given back, before a typical target (75 s) closes it under us. */
+const ATTACHED_IDLE_MS = 60_000;
+/** The client answers the end of an attached stream within this time, or the stream is reset. */
+const DETACH_TIMEOUT_MS = 5_000;
+
+/** The streams that are attached to keep-alive connections at the target of one HTTP rule. */
+export class HttpUpstreams {
+  readonly #rule: PublishedRule;
+  /** Last used first: the others age and are given back. */
+  readonly #idle: HttpUpstream[] = [];
+
+  constructor(rule: PublishedRule) {
+    this.#rule = rule;
+  }
+
+  /** The way of one request to the target, as the rule is now. */
+  route(): HttpRoute {
+    const { rule } = this.#rule;
+    return {
+      key: this.#rule,
+      hostHeader: rule.kind === "http" ? rule.hostHeader : undefined,
+      acquire: (options) => this.acquire(options),
+    };
+  }
+
+  /** A stream for one exchange: an attached one, unless a fresh one is asked for. @throws {CodedError} as {@link Session.open} */
+  acquire(options: AcquireOptions): MaybePromise<HttpUpstream> {
+    const attached = options.fresh ? undefined : this.#idle.pop();
+    if (attached === undefined) return this.#open(options);
+    attached.lend(options.address);
+    return attached;
+  }
+
+  /** The exchange on it ended cleanly: the next one may use it. */
+  putBack(upstream: HttpUpstream): void {
+    if (upstream.revision !== this.#rule.revision || this.#rule.withdrawn) return upstream.detach();
+    this.#idle.push(upstream);
+    upstream.park(() => this.#remove(upstream));
+  }
+
+  /** Gives every idle one back: the rule leads elsewhere now, or is gone. */
+  closeIdle(): void {
+    for (const upstream of this.#idle.splice(0)) upstream.detach();
+  }
+
+  /** Gives the longest idle one back; false when there is none. */
+  closeOldest(): boolean {
+    const oldest = this.#idle.shift();
+    oldest?.detach();
+    return oldest !== undefined;
+  }
+
+  async #open({ address, signal }: AcquireOptions): Promise<HttpUpstream> {
+    const { revision, id, session } = this.#rule;
+    const stream = await session.open({ rule: id, revision, protocol: "http", visitor: { address, port: 0 } });
+    if (signal.aborted) {
+      stream.reset();
+      signal.throwIfAborted();
+    }
+    const upstream = new HttpUpstream({ owner: this, rule: this.#rule, stream });
+    upstream.lend(address);
+    return upstream;
+  }
+
+  #remove(upstream: HttpUpstream): void {
+    const at = this.#idle.indexOf(upstream);
+    if (at >= 0) this.#idle.splice(at, 1);
+  }
+}
+
+/** One stream that is attached to a connection at the target, lent for one exchange at a time. */
+class HttpUpstream implements UpstreamStream {
+  readonly closed: Promise<void>;
+  /** The rule's revision at which it was opened. */
+  readonly revision: number;
+  reused = false;
+  sent = 0;
+  readonly #owner: HttpUpstreams;
+  readonly #rule: PublishedRule;
+  readonly #stream: ChannelStream;
+  #lent: Disposable | null = null;
+  #exchanges = 0;
+  /** A read begun while idle, to notice that the target closes; the next exchange's first read. */
+  #ahead: Promise<Uint8Array | null> | null = null;
+  #idleDeadline: Deadline | null = null;
+
+  constructor(parts: { owner: HttpUpstreams; rule: PublishedRule; stream: ChannelStream }) {
+    this.#owner = parts.owner;
+    this.#rule = parts.rule;
+    this.#stream = parts.stream;
+    this.revision = parts.rule.revision;
+    this.closed = parts.stream.closed;
+    this.closed.then(() => this.#lent?.[Symbol.dispose]());
+  }
+
+  get finWritten(): number | undefined {
+    return this.#stream.finWritten;
+  }
+
+  opened(): Promise<void> {
+    return this.#stream.opened();
+  }
+
+  read(): MaybePromise<Uint8Array | null> {
+    const ahead = this.#ahead;
+    if (ahead === null) return this.#stream.read();
+    this.#ahead = null;
+    return ahead;
+  }
+
+  write(bytes: Uint8Array): MaybePromise<void> {
+    this.sent += bytes.length;
+    return this.#stream.write(bytes);
+  }
+
+  closeWrite(): Promise<void> {
+    return this.#stream.closeWrite();
+  }
+
+  reset(reason?: unknown): void {
+    this.#stream.reset(reason);
+  }
+
+  close(): void {
+    this.#stream.close();
+  }
+
+  release(): void {
+    this.#endLoan();
+    this.#owner.putBack(this);
+  }
+
+  finish(): void {
+    this.#endLoan();
+    this.detach();
+  }
+
+  /** An exchange for a visitor begins. */
+  lend(address: string): void {
+    this.reused = this.#exchanges++ > 0;
+    this.#idleDeadline?.[Symbol.dispose]();
+    this.#idleDeadline = null;
+    this.#lent = this.#rule.enter(address, (error) => this.#stream.reset(error));
+  }
+
+  /** Waits, idle, for the next exchange; `onGone` is called when the target closes meanwhile. */
+  park(onGone: () => void): void {
+    const deadline = new Deadline(ATTACHED_IDLE_MS, () => gone());
+    this.#idleDeadline = deadline;
+    const gone = (): void => {
+      // Lent meanwhile: the exchange will see it.
+      if (this.#idleDeadline !== deadline) return;
+      onGone();
+      this.detach();
+    };
+    const ahead = Promise.resolve(this.#stream.read());
+    this.#ahead = ahead;
+    ahead.then(gone, gone);
+  }
+
+  /** Ends the stream cleanly, so that its channel is free for others. */
+  detach(): void {
+    this.#idleDeadline?.[Symbol.dispose]();
+    this.#idleDeadline = null;
+    this.#detach();
+  }
+
+  #endLoan(): void {
+    this.#lent?.[Symbol.dispose]();
+    this.#lent = null;
+  }
+
+  async #detach(): Promise<void> {
+    using _deadline = new Deadline(DETACH_TIMEOUT_MS, () => this.#stream.reset());
+    try {
+      await this.#stream.closeWrite();
+      if (await this.read() !== null) throw new StreamResetError("The target sent more than its answer");
+    } catch (error) {
+      this.#stream.reset(error);
+    }
+  }
+}

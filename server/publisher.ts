@@ -1,0 +1,165 @@
+import type { Logger } from "../net/log.ts";
+import { CodedError, toCodedError } from "../protocol/errors.ts";
+import { isHostName } from "../protocol/host_name.ts";
+import type { RuleState } from "../protocol/message.ts";
+import { type HttpRule, type Rule, ruleId, type TcpRule } from "../protocol/rule.ts";
+import { compileFirewall } from "./firewall.ts";
+import { HttpUpstreams } from "./http_upstreams.ts";
+import { PublishedRule } from "./published_rule.ts";
+import type { Router } from "./router.ts";
+import type { Session } from "./session.ts";
+import type { ServerState } from "./state/server_state.ts";
+
+/** Opens and closes the public ports of TCP rules. */
+export interface PortOpener {
+  /** @throws {CodedError} PORT_IN_USE */
+  open(port: number, rule: PublishedRule): Promise<void>;
+  close(port: number, rule: PublishedRule): void;
+}
+
+/** What publishing a rule needs. */
+export interface PublisherParts {
+  state: ServerState;
+  router: Router;
+  ports: PortOpener;
+  log: Logger;
+  /** Where visitors reach a rule. */
+  addressOf: (rule: Rule) => string;
+}
+
+/** Publishes the rules of one session: turns its desired state into routes and open ports. */
+export class Publisher {
+  readonly #session: Session;
+  readonly #parts: PublisherParts;
+  readonly #published = new Map<string, PublishedRule>();
+  /** States are applied one after the other. */
+  #applying: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  constructor(session: Session, parts: PublisherParts) {
+    this.#session = session;
+    this.#parts = parts;
+  }
+
+  /** The rules that visitors can reach now. */
+  get rules(): readonly PublishedRule[] {
+    return [...this.#published.values()];
+  }
+
+  /** Makes the given rules, and no others, the ones of this session; says what became of each. */
+  apply(rules: readonly Rule[]): Promise<RuleState[]> {
+    const applied = this.#applying.then(() => this.#apply(rules));
+    this.#applying = applied.catch(() => {
+      // Reported to whoever asked; the next state is applied all the same.
+    });
+    return applied;
+  }
+
+  /** Whether the rule would be accepted; claims nothing. @throws {CodedError} the reason why not */
+  check(rule: Rule): void {
+    compileFirewall(rule.firewall);
+    const { names, ports } = this.#parts.state;
+    const { tunnel } = this.#session;
+    if (rule.kind === "tcp") return ports.assertOwner(tunnel, rule.port);
+    this.#checkDomain(rule.domain);
+    const owner = names.ownerOf(rule.domain);
+    if (owner !== undefined && !names.mayUse(tunnel, rule.domain)) throw nameTaken(rule.domain);
+    if (owner === undefined) names.check(tunnel.grants, rule.domain);
+  }
+
+  /** Withdraws a rule whose port or name the tunnel gives up; tells the client. */
+  drop(id: string): void {
+    const published = this.#published.get(id);
+    if (published === undefined) return;
+    const error = new CodedError("RULE_UNKNOWN", "What the rule needs was released");
+    this.#withdraw(published, error);
+    this.#session.send({
+      kind: "rules.applied",
+      revision: 0,
+      rules: [{ id, state: "inactive", code: error.code, message: error.message }],
+    });
+  }
+
+  /** Withdraws every rule whose name belongs to the unit that the tunnel gives up. */
+  dropBelow(unit: string): void {
+    for (const { id, rule } of this.rules) {
+      if (rule.kind === "http" && this.#parts.state.names.unitOf(rule.domain) === unit) this.drop(id);
+    }
+  }
+
+  /** Closes the longest idle keep-alive connection to a target, so that its channel can carry another stream. */
+  reclaimAttached(): boolean {
+    for (const rule of this.#published.values()) if (rule.upstreams?.closeOldest() === true) return true;
+    return false;
+  }
+
+  /** The session ends: nothing of it stays published. */
+  async withdrawAll(): Promise<void> {
+    this.#closed = true;
+    for (const rule of this.rules) this.#withdraw(rule, new CodedError("TUNNEL_OFFLINE"));
+    await this.#applying;
+    for (const rule of this.rules) this.#withdraw(rule, new CodedError("TUNNEL_OFFLINE"));
+  }
+
+  async #apply(rules: readonly Rule[]): Promise<RuleState[]> {
+    const wanted = new Map(rules.map((rule) => [ruleId(rule), rule]));
+    for (const published of this.rules) {
+      if (!wanted.has(published.id)) this.#withdraw(published, new CodedError("NO_SUCH_RULE", "The rule was removed"));
+    }
+    return await Promise.all([...wanted].map(([id, rule]) => this.#applyOne(id, rule)));
+  }
+
+  async #applyOne(id: string, rule: Rule): Promise<RuleState> {
+    try {
+      if (this.#closed) throw new CodedError("SESSION_CLOSED");
+      const published = this.#published.get(id);
+      if (published === undefined) await this.#publish(id, rule);
+      else published.update(rule);
+      return { id, state: "active", address: this.#parts.addressOf(rule) };
+    } catch (error) {
+      const { code, message } = toCodedError(error);
+      const published = this.#published.get(id);
+      // Fail closed: a rule whose edit is not valid must not go on with what it was.
+      if (published !== undefined) this.#withdraw(published, new CodedError("RULE_INVALID"));
+      this.#parts.log.warn("rule inactive", { tunnel: this.#session.tunnel.id, rule: id, code, reason: message });
+      return { id, state: "inactive", code, message: message.slice(0, 1024) };
+    }
+  }
+
+  async #publish(id: string, rule: Rule): Promise<void> {
+    const published = new PublishedRule(this.#session, rule);
+    if (rule.kind === "http") await this.#publishHttp(published, rule);
+    else await this.#publishTcp(published, rule);
+    this.#published.set(id, published);
+    if (this.#closed) this.#withdraw(published, new CodedError("SESSION_CLOSED"));
+  }
+
+  async #publishHttp(published: PublishedRule, rule: HttpRule): Promise<void> {
+    const { tunnel } = this.#session;
+    this.#checkDomain(rule.domain);
+    await this.#parts.state.names.claim(tunnel, rule.domain);
+    published.upstreams = new HttpUpstreams(published);
+    this.#parts.router.add(rule.domain, published, { below: rule.domain === tunnel.hostname });
+  }
+
+  async #publishTcp(published: PublishedRule, rule: TcpRule): Promise<void> {
+    this.#parts.state.ports.assertOwner(this.#session.tunnel, rule.port);
+    await this.#parts.ports.open(rule.port, published);
+  }
+
+  #checkDomain(domain: string): void {
+    if (!isHostName(domain)) throw new CodedError("NAME_INVALID", `"${domain}" is not a valid host name`);
+  }
+
+  #withdraw(published: PublishedRule, error: CodedError): void {
+    if (!this.#published.delete(published.id)) return;
+    const { rule } = published;
+    if (rule.kind === "http") this.#parts.router.remove(rule.domain, published);
+    else this.#parts.ports.close(rule.port, published);
+    published.withdraw(error);
+  }
+}
+
+function nameTaken(domain: string): CodedError {
+  return new CodedError("NAME_TAKEN", `"${domain}" belongs to another tunnel`);
+}

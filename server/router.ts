@@ -1,0 +1,53 @@
+import { CodedError } from "../protocol/errors.ts";
+import type { PublishedRule } from "./published_rule.ts";
+
+/** Where a host leads. */
+export type Route =
+  | { kind: "found"; rule: PublishedRule }
+  /** Somebody owns the name, but is not connected. */
+  | { kind: "offline" }
+  | { kind: "unknown" };
+
+/** Finds the rule for a canonical host name, from memory. */
+export class Router {
+  readonly #exact = new Map<string, PublishedRule>();
+  /** Names whose sub-domains lead to the same rule, unless they have one of their own. */
+  readonly #below = new Map<string, PublishedRule>();
+  readonly #isOffline: (host: string) => boolean;
+
+  /** `isOffline` says whether a host without a rule belongs to a tunnel that is not connected. */
+  constructor(isOffline: (host: string) => boolean) {
+    this.#isOffline = isOffline;
+  }
+
+  /** @throws {CodedError} NAME_TAKEN when another session publishes the name (a one-shot beside its tunnel) */
+  add(domain: string, rule: PublishedRule, options: { below: boolean }): void {
+    if (this.#exact.has(domain)) {
+      throw new CodedError("NAME_TAKEN", `"${domain}" is published by another session of this tunnel`);
+    }
+    this.#exact.set(domain, rule);
+    if (options.below) this.#below.set(domain, rule);
+  }
+
+  remove(domain: string, rule: PublishedRule): void {
+    if (this.#exact.get(domain) !== rule) return;
+    this.#exact.delete(domain);
+    this.#below.delete(domain);
+  }
+
+  /** Looks a canonical host up. */
+  route(host: string): Route {
+    const rule = this.#exact.get(host) ?? this.#findAbove(host);
+    if (rule !== undefined) return { kind: "found", rule };
+    return this.#isOffline(host) ? { kind: "offline" } : { kind: "unknown" };
+  }
+
+  #findAbove(host: string): PublishedRule | undefined {
+    if (this.#below.size === 0) return undefined;
+    for (let dot = host.indexOf("."); dot >= 0; dot = host.indexOf(".", dot + 1)) {
+      const rule = this.#below.get(host.slice(dot + 1));
+      if (rule !== undefined) return rule;
+    }
+    return undefined;
+  }
+}

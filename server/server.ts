@@ -1,0 +1,99 @@
+import { Deadline } from "../net/deadline.ts";
+import { CodedError } from "../protocol/errors.ts";
+import { encodeInvite } from "../protocol/invite.ts";
+import { assemble, type ServerParts } from "./assemble.ts";
+import type { ListenAddress, ServerOptions } from "./options.ts";
+import type { CreateEnrolmentTokenOptions } from "./state/enrolment_tokens.ts";
+
+/** How long running streams may go on after a stop was asked for. */
+const DEFAULT_DRAIN_MS = 30_000;
+
+/** A running server. */
+export interface SpokesServer extends AsyncDisposable {
+  /** Where it really listens. */
+  readonly addresses: { http: ListenAddress; tls: ListenAddress; admin?: ListenAddress };
+  /** Settles when it has stopped. */
+  readonly closed: Promise<void>;
+  /** A new enrolment token as one line for `pktriot configure`. */
+  invite(options?: CreateEnrolmentTokenOptions): Promise<string>;
+  /** Takes no new work, lets running streams end for up to `graceMs` (default: `drainMs`), then cuts them. A second call may shorten it. */
+  stop(options?: { graceMs?: number }): Promise<void>;
+}
+
+/**
+ * Starts a server. Resolves when every listener is open.
+ * @throws {CodedError} LISTEN_FAILED, STATE_UNAVAILABLE, CERTIFICATE_INVALID, CONFIG_INVALID
+ */
+export async function serve(options: ServerOptions): Promise<SpokesServer> {
+  const stack = new AsyncDisposableStack();
+  try {
+    return new Server(await assemble(options, stack), stack, options.drainMs ?? DEFAULT_DRAIN_MS);
+  } catch (error) {
+    await stack.disposeAsync();
+    throw error;
+  }
+}
+
+class Server implements SpokesServer {
+  readonly addresses: SpokesServer["addresses"];
+  readonly closed: Promise<void>;
+  readonly #parts: ServerParts;
+  readonly #stack: AsyncDisposableStack;
+  readonly #drainMs: number;
+  readonly #cut: PromiseWithResolvers<void> = Promise.withResolvers();
+  readonly #onClosed: () => void;
+  #stopping: Promise<void> | null = null;
+
+  constructor(parts: ServerParts, stack: AsyncDisposableStack, drainMs: number) {
+    this.#parts = parts;
+    this.#stack = stack;
+    this.#drainMs = drainMs;
+    const { http, tls, admin } = parts;
+    this.addresses = { http: http.address, tls: tls.address, ...(admin === null ? {} : { admin: admin.address }) };
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.closed = promise;
+    this.#onClosed = resolve;
+  }
+
+  async invite(options: CreateEnrolmentTokenOptions = {}): Promise<string> {
+    const { token } = await this.#parts.state.enrolmentTokens.create(options);
+    return encodeInvite({ ...this.#parts.invitation, token });
+  }
+
+  stop(options: { graceMs?: number } = {}): Promise<void> {
+    const graceMs = options.graceMs ?? this.#drainMs;
+    if (graceMs === 0) this.#cut.resolve();
+    this.#stopping ??= this.#stop(graceMs);
+    return this.#stopping;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop({ graceMs: 0 });
+  }
+
+  /**
+   * 1. `/readyz` says so, so that balancers look elsewhere. 2. No new visitor, session or stream. 3. Clients are told.
+   * 4. What runs may end, up to the grace time. 5. Sessions end, so their streams are reset. 6. Listeners and store close.
+   */
+  async #stop(graceMs: number): Promise<void> {
+    const { endpoint, httpEdge, tcpEdge, sessions, http, tls, drain } = this.#parts;
+    drain();
+    for (const listener of [http, tls, tcpEdge]) listener.stop();
+    endpoint.drain();
+    for (const session of sessions.all) session.send({ kind: "drain", graceMs });
+    httpEdge.drain();
+    await this.#idleOr(graceMs);
+    const error = new CodedError("SERVER_DRAINING");
+    await Promise.all(sessions.all.map((session) => session.end(error)));
+    await Promise.all([httpEdge.cut(), tcpEdge.cut(), endpoint.idle()]);
+    await this.#stack.disposeAsync();
+    this.#onClosed();
+  }
+
+  async #idleOr(graceMs: number): Promise<void> {
+    if (graceMs === 0) return;
+    const { httpEdge, tcpEdge } = this.#parts;
+    using _deadline = new Deadline(graceMs, () => this.#cut.resolve());
+    await Promise.race([Promise.all([httpEdge.idle(), tcpEdge.idle()]), this.#cut.promise]);
+  }
+}

@@ -1,0 +1,193 @@
+import { randomBytes, randomUUID } from "node:crypto";
+import { ChannelPool } from "../net/channel_pool.ts";
+import type { ControlChannel } from "../net/control_channel.ts";
+import { type ChannelStream, DataChannel } from "../net/data_channel.ts";
+import { Deadline } from "../net/deadline.ts";
+import type { Duplex } from "../net/duplex.ts";
+import type { Logger } from "../net/log.ts";
+import { RateLimit } from "../net/rate_limit.ts";
+import { CodedError, type ProtocolError } from "../protocol/errors.ts";
+import { MAX_CHANNELS_PER_SESSION } from "../protocol/limits.ts";
+import type { ControlMessage, Hello } from "../protocol/message.ts";
+import type { StreamOpen } from "../protocol/stream_message.ts";
+import type { ServerLimits } from "./limits.ts";
+import { Publisher, type PublisherParts } from "./publisher.ts";
+import type { Tunnel } from "./state/tunnels.ts";
+
+/** What a session is made of. */
+export interface SessionOptions {
+  tunnel: Tunnel;
+  hello: Hello;
+  /** Address of the client. */
+  from: string;
+  limits: Readonly<ServerLimits>;
+  log: Logger;
+  publishing: PublisherParts;
+  /** The session has ended for good. */
+  onEnd: (session: Session, error: CodedError) => void;
+}
+
+/** One live connection of a tunnel: its control channel, its data channels, and what it publishes. */
+export class Session {
+  readonly id: string = randomUUID();
+  /** Proves that a data channel belongs to this session; in memory only. */
+  readonly secret: string = randomBytes(32).toString("base64url");
+  readonly since: Date = new Date();
+  readonly role: Hello["role"];
+  readonly from: string;
+  readonly hello: Hello;
+  readonly pool: ChannelPool;
+  readonly publisher: Publisher;
+  tunnel: Tunnel;
+  /** The client said that it is about to stop: no new work goes to it. */
+  draining = false;
+  readonly #options: SessionOptions;
+  readonly #opens: RateLimit;
+  #control: ControlChannel | null = null;
+  #resumeDeadline: Deadline | null = null;
+  #streams = 0;
+  #ended: Promise<void> | null = null;
+  #error: CodedError | null = null;
+
+  constructor(options: SessionOptions) {
+    const { limits } = options;
+    this.#options = options;
+    this.tunnel = options.tunnel;
+    this.hello = options.hello;
+    this.role = options.hello.role;
+    this.from = options.from;
+    this.#opens = new RateLimit(limits.opensPerSecond);
+    this.publisher = new Publisher(this, options.publishing);
+    this.pool = new ChannelPool({
+      ask: (count) => this.send({ kind: "pool", count }),
+      reclaim: () => this.publisher.reclaimAttached(),
+      waitMs: limits.channelWaitMs,
+      queue: limits.channelQueue,
+      silenceMs: limits.channelSilenceMs,
+      pongMs: limits.channelPongMs,
+    });
+  }
+
+  /** The control channel, unless it is lost and may yet be resumed. */
+  get control(): ControlChannel | null {
+    return this.#control;
+  }
+
+  /** Streams under way. */
+  get streams(): number {
+    return this.#streams;
+  }
+
+  get ended(): boolean {
+    return this.#error !== null;
+  }
+
+  /** Takes a new control channel, the first or after a loss; an old one that is half open is cut. */
+  attachControl(control: ControlChannel): void {
+    this.#control?.reset();
+    this.#control = control;
+    this.#resumeDeadline?.[Symbol.dispose]();
+    this.#resumeDeadline = null;
+  }
+
+  /** The control channel is gone; unless it is resumed in time, the session ends. */
+  detachControl(control: ControlChannel): void {
+    if (this.#control !== control || this.#error !== null) return;
+    this.#control = null;
+    this.#options.log.info("control lost", { tunnel: this.tunnel.id, session: this.id });
+    this.#resumeDeadline = new Deadline(this.#options.limits.resumeMs, () => {
+      this.end(new CodedError("SESSION_CLOSED", "The client did not come back in time"));
+    });
+  }
+
+  /** Sends a control message; one that cannot be sent is dropped, since the state is told anew after a resume. */
+  send(message: ControlMessage): void {
+    this.#control?.send(message).catch((error) => {
+      this.#options.log.debug("control message lost", { session: this.id, kind: message.kind, reason: String(error) });
+    });
+  }
+
+  /** Takes in an upgraded data channel. @throws {CodedError} LIMIT_EXCEEDED, SESSION_CLOSED */
+  attachChannel(transport: Duplex, initial: Uint8Array, options: { secure: boolean }): void {
+    this.assertRoom();
+    this.pool.add(
+      new DataChannel(transport, {
+        client: false,
+        opener: true,
+        secure: options.secure,
+        initial,
+        onIdle: (channel) => this.pool.onIdle(channel),
+        onClosed: (channel, violation) => this.#onChannelClosed(channel, violation),
+      }),
+    );
+  }
+
+  /** Whether another data channel may come. @throws {CodedError} LIMIT_EXCEEDED, SESSION_CLOSED */
+  assertRoom(): void {
+    if (this.#error !== null) throw new CodedError("SESSION_CLOSED");
+    if (this.pool.full) {
+      throw new CodedError("LIMIT_EXCEEDED", `A session has at most ${MAX_CHANNELS_PER_SESSION} data channels`);
+    }
+  }
+
+  /**
+   * Opens a stream to the client; bytes may be written at once, the first read throws when the client refuses it.
+   * @throws {CodedError} TUNNEL_OFFLINE, TUNNEL_BUSY, LIMIT_EXCEEDED
+   */
+  async open(message: Omit<StreamOpen, "kind">): Promise<ChannelStream> {
+    const { limits } = this.#options;
+    if (this.#error !== null || this.draining) throw new CodedError("TUNNEL_OFFLINE");
+    if (this.#streams >= limits.streamsPerSession) {
+      throw new CodedError("TUNNEL_BUSY", `The tunnel has ${limits.streamsPerSession} streams under way`);
+    }
+    if (!this.#opens.take()) {
+      throw new CodedError("TUNNEL_BUSY", `The tunnel opened ${limits.opensPerSecond} streams this second`);
+    }
+    this.#streams++;
+    try {
+      const acquired = this.pool.acquire();
+      return this.#openOn(acquired instanceof Promise ? await acquired : acquired, message);
+    } catch (error) {
+      this.#streams--;
+      throw error;
+    }
+  }
+
+  /** Ends the session: says goodbye, resets every stream, and withdraws what it published. Idempotent. */
+  end(error: CodedError, options: { final?: boolean } = {}): Promise<void> {
+    this.#ended ??= this.#end(error, options.final ?? false);
+    return this.#ended;
+  }
+
+  #openOn(channel: DataChannel, message: Omit<StreamOpen, "kind">): ChannelStream {
+    const stream = channel.open(message);
+    const deadline = new Deadline(this.#options.limits.openAnswerMs, () => {
+      if (!stream.answered) stream.reset(new CodedError("TARGET_TIMEOUT", "The client did not answer in time"));
+    });
+    stream.closed.then(() => {
+      deadline[Symbol.dispose]();
+      this.#streams--;
+    });
+    return stream;
+  }
+
+  #onChannelClosed(channel: DataChannel, violation: ProtocolError | undefined): void {
+    this.pool.onClosed(channel);
+    if (violation !== undefined) this.end(violation);
+  }
+
+  async #end(error: CodedError, final: boolean): Promise<void> {
+    this.#error = error;
+    this.#options.onEnd(this, error);
+    this.#resumeDeadline?.[Symbol.dispose]();
+    const control = this.#control;
+    this.#control = null;
+    await this.publisher.withdrawAll();
+    this.pool.end(error);
+    if (control === null) return;
+    control.send({ kind: "bye", code: error.code, message: error.message.slice(0, 1024), final }).catch(() => {
+      // The client is gone; there is nobody to say goodbye to.
+    });
+    await control.close();
+  }
+}
