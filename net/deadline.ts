@@ -20,7 +20,10 @@ export class Deadline {
     ticker ??= setInterval(tick, TICK_MS);
   }
 
-  /** Counts `ms` from now, with a new consequence when one is given. Without effect after it has expired. */
+  /**
+   * Counts `ms` (or for ever: `Infinity`) from now, with a new consequence when one is given. A consequence may itself set the next deadline;
+   * once one has expired without that, nothing happens any more.
+   */
   replace(ms: number, expire: () => void = this.#expire): void {
     this.#at = performance.now() + ms;
     this.#expire = expire;
@@ -34,11 +37,12 @@ export class Deadline {
     ticker = undefined;
   }
 
-  /** Expires when it is time; one that has expired is done. */
+  /** Expires when it is time. */
   check(now: number): void {
     if (now < this.#at) return;
-    this[Symbol.dispose]();
+    this.#at = Infinity;
     this.#expire();
+    if (this.#at === Infinity) this[Symbol.dispose]();
   }
 }
 

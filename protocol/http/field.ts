@@ -77,6 +77,11 @@ export class Fields {
     this.#entries.push(checked(name, value));
   }
 
+  /** Adds all fields of another list, which has checked them, at the end. */
+  appendAll(fields: Fields): void {
+    for (const entry of fields.#entries) this.#entries.push(entry);
+  }
+
   /**
    * Makes this the only field of its name, in the place of the first.
    * @throws {TypeError} when name or value could not be sent as one field.

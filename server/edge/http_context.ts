@@ -1,0 +1,111 @@
+import type { Deadline } from "../../net/deadline.ts";
+import type { Duplex, MaybePromise } from "../../net/duplex.ts";
+import type { Logger } from "../../net/log.ts";
+import type { CodedError } from "../../protocol/errors.ts";
+import type { RequestHead } from "../../protocol/http/head.ts";
+
+/**
+ * A stream to a target that speaks HTTP/1.1, lent for one exchange. Its `read()` throws the refusal of a target that could not be
+ * reached. The borrower ends the loan in exactly one way: `release()`, `finish()`, `reset()`, or by ending both directions.
+ */
+export interface UpstreamStream extends Duplex {
+  /** Whether earlier exchanges used it: its target may just have closed it. */
+  readonly reused: boolean;
+  /** Bytes written to it so far, in all exchanges. */
+  readonly sent: number;
+  /** Once `read()` gave `null`: how many of those bytes the target was given (`written` of the client's `fin`). */
+  readonly finWritten: number | undefined;
+  /** Waits until the target was reached; nobody may read meanwhile. Rejects with its refusal. */
+  opened(): Promise<void>;
+  /** The exchange was clean and the target takes another one: back to the attached streams. */
+  release(): void;
+  /** The exchange was clean, but the target takes no more: the lender ends both directions. */
+  finish(): void;
+}
+
+/** How a stream is wanted. */
+export interface AcquireOptions {
+  /** Not one that was used before: the first try failed because its target had closed it. */
+  readonly fresh: boolean;
+  /** The visitor's address, for the target's side. */
+  readonly address: string;
+  /** The visitor has gone. */
+  readonly signal: AbortSignal;
+}
+
+/** Where the requests for a host go. */
+export interface HttpRoute {
+  /** The same for all routes to the same target (tunnel, rule, revision). */
+  readonly key: unknown;
+  /** Replaces the visitor's Host. */
+  readonly hostHeader?: string | undefined;
+  /** Gives an attached or a new stream; rejects with the coded reason why there is none. */
+  acquire(options: AcquireOptions): MaybePromise<UpstreamStream>;
+}
+
+/** What the router needs to decide. */
+export interface RoutedRequest {
+  /** Canonical. */
+  readonly host: string;
+  readonly head: RequestHead;
+  /** The visitor's address: the peer's, or the one that a trusted proxy named. */
+  readonly address: string;
+  readonly proto: "http" | "https";
+}
+
+/** What the router decides. */
+export type RouteDecision =
+  | { readonly kind: "found"; readonly route: HttpRoute }
+  | { readonly kind: "refused"; readonly error: CodedError }
+  | { readonly kind: "answer"; readonly answer: EdgeAnswer };
+
+/** An answer that the edge gives by itself. */
+export interface EdgeAnswer {
+  readonly status: number;
+  readonly reason: string;
+  /** Beside Content-Length and Connection, which are set from the body and the connection. */
+  readonly fields: readonly (readonly [name: string, value: string])[];
+  readonly body: string;
+}
+
+/** The times of a visitor's connection, ms. */
+export interface HttpVisitorLimits {
+  /** Until the first byte of the first head. */
+  readonly firstByteMs: number;
+  /** From the first byte of a head to its last. */
+  readonly headMs: number;
+  /** No byte moved in an exchange. */
+  readonly stallMs: number;
+  /** Between two exchanges. */
+  readonly keepAliveMs: number;
+  /** After an upgrade: one direction has ended and the other is silent. */
+  readonly lingerMs: number;
+}
+
+/** One finished exchange, for counters. */
+export interface ExchangeFacts {
+  readonly host: string | undefined;
+  /** What the visitor got; `undefined` when the connection ended without a whole answer. */
+  readonly status: number | undefined;
+  /** Why the edge itself answered or cut. */
+  readonly error: CodedError | undefined;
+}
+
+/** Everything that serving one visitor's connection needs to know. */
+export interface HttpVisitorContext {
+  /** Address of the connection's other end (or the one that PROXY protocol named). */
+  readonly address: string;
+  readonly proto: "http" | "https";
+  readonly limits: HttpVisitorLimits;
+  /** The connection's one deadline, set at accept. Its owner disposes it. */
+  readonly deadline: Deadline;
+  readonly log: Logger;
+  /** Aborted when the server drains: running exchanges end with `Connection: close`, idle connections end now. */
+  readonly draining: AbortSignal;
+  /** Peers whose forwarding fields are believed; canonical addresses. */
+  trustedProxies(address: string): boolean;
+  /** Decides about every single request. */
+  route(request: RoutedRequest): RouteDecision;
+  /** Told after every exchange; must not throw. */
+  onExchange?(facts: ExchangeFacts): void;
+}
