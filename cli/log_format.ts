@@ -5,7 +5,7 @@ import { MASK, redact } from "./redact.ts";
 /** Longest value of one field: enough for any reason, too little to fill a disk with. */
 const MAX_FIELD_BYTES = 1024;
 /** Fields whose value is a secret whatever it looks like. */
-const SECRET_FIELD = /token|secret|password|authori[sz]ation|cookie|credential|invite|private/i;
+const SECRET_FIELD = /token|secret|password|authori[sz]ation|cookie|invite|private/i;
 /** A value that needs no quotes in `key=value`. */
 const BARE = /^[\w./:@+%,*[\]-]+$/;
 

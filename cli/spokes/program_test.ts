@@ -121,18 +121,24 @@ Deno.test("spokes check says that nobody can connect", async () => {
 Deno.test("spokes check refuses a certificate that is not there, or does not belong to its key", async () => {
   await using server = await initialised();
   await using other = await initialised();
-  const own = await Deno.readTextFile(`${server.folder}/state/endpoint.pem`);
-  await Deno.writeTextFile(`${server.folder}/chain.pem`, own.slice(own.indexOf("-----BEGIN CERTIFICATE")));
-  await Deno.writeTextFile(
-    server.config,
-    `domain: example.com\ntls: {certificate: chain.pem, key: ${other.folder}/state/endpoint.pem}\n`,
-  );
+  const [, chain = ""] = await pemOf(server);
+  const [strangeKey = ""] = await pemOf(other);
+  await Deno.writeTextFile(`${server.folder}/chain.pem`, chain);
+  await Deno.writeTextFile(`${server.folder}/key.pem`, strangeKey);
+  await Deno.writeTextFile(server.config, "domain: example.com\ntls: {certificate: chain.pem, key: key.pem}\n");
   const mismatch = await server.run("check");
   equal(mismatch.code, 1);
   match(mismatch.err[0] ?? "", /^error E6002: The key does not belong to "chain\.pem"/);
   await Deno.writeTextFile(server.config, "domain: example.com\ntls: {certificate: none.pem, key: none.pem}\n");
   match((await server.run("check")).err[0] ?? "", /^error E6002: .*none\.pem/);
 });
+
+/** Key and chain of a server's own certificate. */
+async function pemOf({ folder }: Place): Promise<[key: string, chain: string]> {
+  const pem = await Deno.readTextFile(`${folder}/state/endpoint.pem`);
+  const split = pem.indexOf("-----BEGIN CERTIFICATE");
+  return [pem.slice(0, split), pem.slice(split)];
+}
 
 Deno.test("spokes refuses a configuration that others may write", async () => {
   await using server = await initialised();
