@@ -2,9 +2,10 @@ import { createHash, randomBytes } from "node:crypto";
 import { CodedError, errorFromWire } from "../protocol/errors.ts";
 import { bodyDecoder } from "../protocol/http/body.ts";
 import { responseFraming } from "../protocol/http/framing.ts";
-import { parseResponseHead, type RequestHead, type ResponseHead } from "../protocol/http/head.ts";
+import { parseResponseHead, type ResponseHead } from "../protocol/http/head.ts";
 import { SUBPROTOCOL } from "../protocol/limits.ts";
 import type { Duplex } from "./duplex.ts";
+import type { FetchUpgrade } from "./http/fetch_server.ts";
 import { HttpReader } from "./http/http_reader.ts";
 
 /** RFC 6455 1.3. */
@@ -74,12 +75,12 @@ export function parseRefusal(body: string): CodedError | undefined {
  * Server side: checks the handshake (RFC 6455 4.2.1) and gives the 101 to send.
  * @throws {CodedError} UPGRADE_REQUIRED
  */
-export function acceptUpgrade(head: RequestHead): Uint8Array {
+export function acceptUpgrade({ head, protocols }: Pick<FetchUpgrade, "head" | "protocols">): Uint8Array {
   const { fields } = head;
   const key = fields.get("sec-websocket-key");
   const valid = head.method === "GET" && head.version === "1.1" &&
-    fields.get("upgrade")?.toLowerCase() === "websocket" && hasToken(fields.get("connection"), "upgrade") &&
-    fields.get("sec-websocket-version") === "13" && hasToken(fields.get("sec-websocket-protocol"), SUBPROTOCOL) &&
+    protocols.trim().toLowerCase() === "websocket" && fields.get("sec-websocket-version") === "13" &&
+    hasToken(fields.get("sec-websocket-protocol"), SUBPROTOCOL) &&
     key !== undefined && /^[A-Za-z0-9+/]{22}==$/.test(key);
   if (!valid) throw new CodedError("UPGRADE_REQUIRED");
   return ENCODER.encode(

@@ -121,7 +121,7 @@ export class TunnelEndpoint {
 }
 
 async function switchProtocols(upgrade: FetchUpgrade): Promise<Uint8Array> {
-  const answer = acceptUpgrade(upgrade.head);
+  const answer = acceptUpgrade(upgrade);
   const initial = upgrade.take().slice();
   await (upgrade.duplex as Duplex).write(answer);
   return initial;
