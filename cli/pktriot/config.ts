@@ -12,7 +12,8 @@ const target = checked(z.string(), parseTarget);
 const networks = listOf(network, MAX_NETWORKS_PER_RULE);
 
 /** Who may come: the most specific network decides, on equal ones drop wins; with any `allow`, all else is dropped. */
-const firewallSchema = z.strictObject({ allow: networks, drop: networks });
+const firewallSchema = z.strictObject({ allow: networks, drop: networks }).nullish()
+  .transform((firewall) => firewall ?? undefined);
 
 const httpSchema = z.strictObject({
   domain: z.string().refine(isHostName, "it is not a domain name in lower case, such as blog.example.com"),
@@ -53,7 +54,7 @@ export const clientConfigSchema = z.strictObject({
 export type ClientConfig = z.infer<typeof clientConfigSchema>;
 export type HttpEntry = ClientConfig["http"][number];
 export type TcpEntry = ClientConfig["tcp"][number];
-export type FirewallEntry = z.infer<typeof firewallSchema>;
+export type FirewallEntry = NonNullable<z.infer<typeof firewallSchema>>;
 
 /** A list that may be left out, or left empty as a hand does it (`http:` with nothing below). */
 function listOf<T extends z.ZodType>(item: T, max: number) {

@@ -1,4 +1,4 @@
-import { type Document, isSeq } from "yaml";
+import { type Document, isMap, isSeq } from "yaml";
 import type { ClientConfig, FirewallEntry, HttpEntry, TcpEntry } from "./config.ts";
 
 type Tree = Document.Parsed;
@@ -11,7 +11,7 @@ export function putHttp(tree: Tree, config: ClientConfig, entry: Omit<HttpEntry,
     return "added";
   }
   for (const key of ["target", "hostHeader", "insecureUpstream"] as const) {
-    if (entry[key] === undefined) tree.deleteIn(["http", index, key]);
+    if (entry[key] === undefined) remove(tree, ["http", index, key]);
     else tree.setIn(["http", index, key], entry[key]);
   }
   return "updated";
@@ -46,23 +46,30 @@ export function removeRule(tree: Tree, config: ClientConfig, key: RuleKey): bool
 
 /** Brings the firewall of a rule to `wanted`, entry by entry, so that comments beside the others stay. */
 export function putFirewall(tree: Tree, rule: readonly [RuleKey["kind"], number], wanted: FirewallEntry): void {
+  const firewall = [...rule, "firewall"];
+  if (!isMap(tree.getIn(firewall, true))) tree.setIn(firewall, tree.createNode({}));
   for (const action of ["allow", "drop"] as const) {
-    const path = [...rule, "firewall", action];
+    const path = [...firewall, action];
     const list: unknown = tree.getIn(path, true);
     const present = isSeq(list) ? (list.toJSON() as string[]) : [];
     for (let index = present.length - 1; index >= 0; index--) {
       if (!wanted[action].includes(present[index] as string)) tree.deleteIn([...path, index]);
     }
     for (const network of wanted[action]) if (!present.includes(network)) append(tree, path, network);
-    if (wanted[action].length === 0) tree.deleteIn(path);
+    if (wanted[action].length === 0) remove(tree, path);
   }
-  if (wanted.allow.length + wanted.drop.length === 0) tree.deleteIn([...rule, "firewall"]);
+  if (wanted.allow.length + wanted.drop.length === 0) remove(tree, firewall);
 }
 
 function append(tree: Tree, path: readonly (string | number)[], value: unknown): void {
   const list: unknown = tree.getIn(path, true);
   if (isSeq(list) && list.items.length > 0) tree.addIn(path, tree.createNode(value));
   else tree.setIn(path, tree.createNode([value]));
+}
+
+/** The library throws for a path whose parent is not there. */
+function remove(tree: Tree, path: readonly (string | number)[]): void {
+  if (tree.hasIn(path)) tree.deleteIn(path);
 }
 
 function withoutUndefined(entry: object): Record<string, unknown> {

@@ -1,4 +1,5 @@
-import { equal } from "node:assert/strict";
+import { deepEqual, equal } from "node:assert/strict";
+import { parse } from "yaml";
 import { parseConfig } from "../config_text.ts";
 import { clientConfigSchema } from "./config.ts";
 import { putFirewall, putHttp, putTcp, removeRule } from "./edit_rules.ts";
@@ -66,6 +67,14 @@ Deno.test("putFirewall() touches only the networks that change", () => {
     putFirewall(tree, ["http", 0], { allow: ["203.0.113.0/24"], drop: ["203.0.113.9"] });
   });
   equal(text, RULES.replace("        - 198.51.100.7\n", "      drop:\n        - 203.0.113.9\n"));
+});
+
+Deno.test("putFirewall() makes a firewall where there is none", () => {
+  const rules = "tcp:\n  - port: 22197\n";
+  for (const empty of ["", "    firewall:\n", "    firewall: {}\n", "    firewall:\n      drop:\n"]) {
+    const text = edited(rules + empty, (tree) => putFirewall(tree, ["tcp", 0], { allow: [], drop: ["10.0.0.1"] }));
+    deepEqual(parse(text)["tcp"], [{ port: 22_197, firewall: { drop: ["10.0.0.1"] } }]);
+  }
 });
 
 Deno.test("putFirewall() leaves no empty lists behind", () => {

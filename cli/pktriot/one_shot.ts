@@ -61,7 +61,8 @@ async function oneShot(context: CommandContext, target: string, rules: ClientRul
   const address = serverAddressOf(config);
   context.io.print("Connecting...");
   const child = await createChild(address, config.tunnel.token);
-  await serveSession(context, { ...address, token: child.token, rules }, async (serve) => {
+  // The address is all a person wants to see here; trouble is still told.
+  await serveSession(context, { ...address, token: child.token, rules, logLevel: "warn" }, async (serve) => {
     const [state] = await publish(serve);
     if (state?.state !== "active") {
       throw errorFromWire(

@@ -44,6 +44,7 @@ const BAD_INPUT: [command: string, code: number, message: RegExp][] = [
   ["route tcp firewall drop --port 22199 --network ::1", 1, /^error E4014: .*22199/],
   ["route http ad", 2, /^error E5007: Unknown command 'ad'\. Did you mean add\?/],
   ["route http ls --jsn", 2, /^error E5007: Unknown option '--jsn'\. Did you mean --json\?/],
+  ["edit --name ", 2, /^error E5007: A name has 1 to 64/],
   ["edit", 2, /^error E5007: .*--name/],
   ["tcp", 2, /^error E5007: .*target/],
   ["start now", 2, /^error E5007: Too many arguments/],

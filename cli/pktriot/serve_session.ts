@@ -20,6 +20,12 @@ export interface ServeContext {
   readonly firstStates: Promise<readonly RuleState[]>;
 }
 
+/** What {@link serveSession} takes. */
+export interface ServeSessionOptions extends Omit<ConnectOptions, "onEvent" | "signal" | "logger"> {
+  /** Unless the flags say otherwise. @default "info" */
+  logLevel?: "info" | "warn";
+}
+
 /**
  * Serves until a signal or the end of the tunnel. The first signal lets running streams finish, the second ends at once.
  * `whileConnected` runs beside the tunnel and returns when `ended` aborts, or throws to end it.
@@ -27,11 +33,12 @@ export interface ServeContext {
  */
 export async function serveSession(
   context: CommandContext,
-  options: Omit<ConnectOptions, "onEvent" | "signal" | "logger">,
+  options: ServeSessionOptions,
   whileConnected: (serve: ServeContext) => Promise<void>,
 ): Promise<void> {
   using signals = stopSignals();
-  using log = programLog(context);
+  const { logLevel = "info", ...connectOptions } = options;
+  using log = programLog(context, { level: logLevel });
   const first = Promise.withResolvers<readonly RuleState[]>();
   let states: readonly RuleState[] = [];
   function onEvent(event: ClientEvent): void {
@@ -40,7 +47,7 @@ export async function serveSession(
     states = event.states;
     first.resolve(states);
   }
-  const tunnel = await connectUntil(signals.first, { ...options, onEvent, logger: log });
+  const tunnel = await connectUntil(signals.first, { ...connectOptions, onEvent, logger: log });
   if (tunnel === undefined) return;
   const ended = new AbortController();
   ended.signal.addEventListener("abort", () => first.resolve([]), { once: true });
