@@ -1,5 +1,6 @@
 import { CHUNK_OVERHEAD_BYTES, lastChunkText, writeChunk } from "../../protocol/http/chunk_encoder.ts";
 import type { Fields } from "../../protocol/http/field.ts";
+import { writeLatin1 } from "../../protocol/http/latin1.ts";
 import { latin1Bytes } from "../../protocol/http/serialise.ts";
 
 /** Up to here copying pieces together is cheaper than another write (a record, a frame, a packet). */
@@ -9,7 +10,7 @@ const NO_PIECES: readonly Uint8Array[] = [];
 /** What goes out next. */
 export interface Outgoing {
   /** A head that was not sent yet. */
-  readonly head: Uint8Array | undefined;
+  readonly head: string | undefined;
   /** Data of the body; `null` when there is no more. */
   readonly pieces: readonly Uint8Array[] | null;
   readonly chunked: boolean;
@@ -21,18 +22,16 @@ export interface Outgoing {
 /** The buffers to write for it, as few as is sensible; data that is not chunked and not small is passed on without a copy. */
 export function framedWrites({ head, pieces, chunked, end, trailers }: Outgoing): readonly Uint8Array[] {
   const data = pieces ?? NO_PIECES;
-  if (chunked) return [chunkedBuffer(head, { data, tail: end ? lastChunkText(trailers) : "" })];
+  if (chunked) return [chunkedBuffer(head ?? "", { data, tail: end ? lastChunkText(trailers) : "" })];
   if (head === undefined) return data;
   let size = head.length;
   for (const piece of data) size += piece.length;
-  if (size > JOIN_BYTES) return [head, ...data];
-  return data.length === 0 ? [head] : [joined(head, { data, size })];
+  return size > JOIN_BYTES ? [latin1Bytes(head), ...data] : [joined(head, { data, size })];
 }
 
-function joined(head: Uint8Array, { data, size }: { data: readonly Uint8Array[]; size: number }): Uint8Array {
+function joined(head: string, { data, size }: { data: readonly Uint8Array[]; size: number }): Uint8Array {
   const buffer = new Uint8Array(size);
-  buffer.set(head);
-  let at = head.length;
+  let at = writeLatin1(head, buffer, 0);
   for (const piece of data) {
     buffer.set(piece, at);
     at += piece.length;
@@ -40,18 +39,10 @@ function joined(head: Uint8Array, { data, size }: { data: readonly Uint8Array[];
   return buffer;
 }
 
-function chunkedBuffer(
-  head: Uint8Array | undefined,
-  { data, tail }: { data: readonly Uint8Array[]; tail: string },
-): Uint8Array {
-  let size = (head?.length ?? 0) + CHUNK_OVERHEAD_BYTES + tail.length;
+function chunkedBuffer(head: string, { data, tail }: { data: readonly Uint8Array[]; tail: string }): Uint8Array {
+  let size = head.length + CHUNK_OVERHEAD_BYTES + tail.length;
   for (const piece of data) size += piece.length;
   const buffer = new Uint8Array(size);
-  if (head !== undefined) buffer.set(head);
-  let at = writeChunk(data, buffer, head?.length ?? 0);
-  if (tail !== "") {
-    buffer.set(latin1Bytes(tail), at);
-    at += tail.length;
-  }
-  return buffer.subarray(0, at);
+  const at = writeChunk(data, buffer, writeLatin1(head, buffer, 0));
+  return buffer.subarray(0, writeLatin1(tail, buffer, at));
 }

@@ -1,5 +1,4 @@
 import type { Duplex, MaybePromise } from "../../net/duplex.ts";
-import { errorStatus } from "../../net/http/error_status.ts";
 import { forwardedFields, visitorAddress, visitorProto } from "../../net/http/forwarded.ts";
 import { type Hop, type RequestHop, stripRequest, stripResponse } from "../../net/http/hop_by_hop.ts";
 import { HttpReader } from "../../net/http/http_reader.ts";
@@ -12,7 +11,7 @@ import { latin1Bytes } from "../../protocol/http/serialise.ts";
 import { edgeAnswerBytes } from "./edge_answer.ts";
 import { framedWrites } from "./framed_writes.ts";
 import type { EdgeAnswer, HttpRoute, HttpVisitorContext, UpstreamStream } from "./http_context.ts";
-import { maySendAgain, NoAnswerError, noAnswerOnReset, readFirstHead } from "./no_answer.ts";
+import { maySendAgain, NoAnswerError, readFirstHead } from "./no_answer.ts";
 import { isChunked, outgoingRequest, outgoingResponse } from "./outgoing_heads.ts";
 import { errorPage } from "./pages.ts";
 import { RequestPump } from "./request_pump.ts";
@@ -32,12 +31,21 @@ export interface VisitorConnection {
   readonly visitor: Duplex;
   readonly reader: HttpReader;
   readonly context: HttpVisitorContext;
+  /** The connection's other end in canonical form, and whether it is a proxy that is believed. */
+  readonly peer: string;
+  readonly trusted: boolean;
   /** Aborted when the visitor has gone. */
   readonly gone: AbortSignal;
   /** The stream that belongs to this visitor alone, since its target authenticated the connection. */
   pinned: { readonly key: unknown; readonly stream: UpstreamStream } | undefined;
   /** The fields for the target, which are the same for all requests to one host. */
   forwarded: { readonly key: string; readonly fields: Fields } | undefined;
+}
+
+/** What goes to the target first. */
+interface Sending {
+  readonly text: string;
+  readonly address: string;
 }
 
 /** What came from the target so far. */
@@ -87,6 +95,8 @@ export class HttpExchange {
       outcome = await this.#exchange(text);
     } catch (cause) {
       error = this.#cause ?? toCodedError(cause);
+      const { host, method } = this.#request ?? {};
+      this.#context.log.debug("exchange failed", { code: error.code, error: error.message, host, method });
       outcome = await this.#fail(error);
     }
     this.#context.onExchange?.({ host: this.#request?.host, status: this.#status, error });
@@ -102,52 +112,51 @@ export class HttpExchange {
     const context = this.#context;
     const head = this.#request = parseRequestHead(text);
     const framing = this.#framing = requestFraming(head);
-    const facts = { peer: context.address, fields: head.fields, trustedProxies: context.trustedProxies };
-    const address = visitorAddress(facts);
-    const proto = visitorProto(facts, context.proto);
+    const { address, proto } = this.#whoAsks(head.fields);
     const hop = this.#hop = stripRequest(head);
     if (head.host === undefined) throw new CodedError("BAD_REQUEST", "There is no Host");
     const decision = context.route({ host: head.host, head, address, proto });
     if (decision.kind === "refused") throw decision.error;
     if (decision.kind === "answer") return this.#answer(decision.answer);
-    const bytes = outgoingRequest(head, {
+    const outgoing = outgoingRequest(head, {
       framing,
       forwarded: this.#forwarded(address, proto),
       hostHeader: decision.route.hostHeader,
       upgrade: hasBody(framing) ? undefined : hop.upgrade,
       acceptsTrailers: hop.acceptsTrailers,
     });
-    return this.#forward(decision.route, { bytes, address });
+    return this.#forward(decision.route, { text: outgoing, address });
   }
 
-  async #forward(route: HttpRoute, { bytes, address }: { bytes: Uint8Array; address: string }): Promise<Outcome> {
+  async #forward(route: HttpRoute, { text, address }: Sending): Promise<Outcome> {
     const lent = this.#acquire(route, { fresh: false, address });
     const stream = lent instanceof Promise ? await lent : lent;
     const sentBefore = stream.sent;
     this.#borrow(stream);
+    let sending = true;
     try {
-      const sent = hasBody(this.#framing)
-        ? this.#sendWithBody(stream, bytes)
-        : noAnswerOnReset(() => stream.write(bytes));
+      const sent = hasBody(this.#framing) ? this.#sendWithBody(stream, text) : stream.write(latin1Bytes(text));
       if (sent instanceof Promise) await sent;
+      sending = false;
       return await this.#receive(route, stream);
     } catch (error) {
+      const unanswered = error instanceof NoAnswerError || (sending && error instanceof StreamResetError);
       const { method = "" } = this.#request ?? {};
-      const unanswered = error instanceof NoAnswerError && this.#cause === undefined;
-      if (!unanswered || !maySendAgain({ stream, sentBefore, method, pump: this.#pump })) throw error;
+      if (!unanswered || this.#cause !== undefined) throw error;
+      if (!maySendAgain({ stream, sentBefore, method, pump: this.#pump })) throw error;
     }
-    return await this.#sendAgain(route, { bytes, address });
+    return await this.#sendAgain(route, { text, address });
   }
 
-  async #sendAgain(route: HttpRoute, { bytes, address }: { bytes: Uint8Array; address: string }): Promise<Outcome> {
+  async #sendAgain(route: HttpRoute, { text, address }: Sending): Promise<Outcome> {
     // After the clean end of a stream its channel is as good as new.
     if (this.#stream?.finWritten === undefined) this.#stream?.reset();
     else this.#stream.finish();
     this.#stream = undefined;
     const stream = await this.#acquire(route, { fresh: true, address });
     this.#borrow(stream);
-    if (this.#pump === undefined) await stream.write(bytes);
-    else await this.#pump.replay(stream, bytes);
+    if (this.#pump === undefined) await stream.write(latin1Bytes(text));
+    else await this.#pump.replay(stream, text);
     return await this.#receive(route, stream);
   }
 
@@ -166,7 +175,7 @@ export class HttpExchange {
     if (this.#cause !== undefined) throw this.#cause;
   }
 
-  async #sendWithBody(stream: UpstreamStream, bytes: Uint8Array): Promise<void> {
+  async #sendWithBody(stream: UpstreamStream, text: string): Promise<void> {
     const { reader } = this.#connection;
     const pump = this.#pump = new RequestPump(reader, this.#framing, {
       onProgress: this.#onProgress,
@@ -176,13 +185,12 @@ export class HttpExchange {
       await stream.opened();
       await this.#visitor.write(CONTINUE);
     }
-    await noAnswerOnReset(() => pump.start(stream, bytes));
+    await pump.start(stream, text);
   }
 
   async #receive(route: HttpRoute, stream: UpstreamStream): Promise<Outcome> {
     const reader = new HttpReader(stream, "response");
-    const first = readFirstHead(reader);
-    let text: string | null = first instanceof Promise ? await first : first;
+    let text: string | null = await readFirstHead(reader);
     for (let interim = 0; text !== null && interim < MAX_INTERIM_ANSWERS; interim++) {
       this.#onProgress();
       const head = parseResponseHead(text);
@@ -197,7 +205,7 @@ export class HttpExchange {
   async #forwardHints(head: ResponseHead): Promise<void> {
     stripResponse(head);
     const options = { framing: { kind: "none" }, version: "1.1", keepAlive: true, upgrade: undefined } as const;
-    await this.#visitor.write(outgoingResponse(head, options));
+    await this.#visitor.write(latin1Bytes(outgoingResponse(head, options)));
   }
 
   async #respond(route: HttpRoute, answer: Answer): Promise<Outcome> {
@@ -241,10 +249,10 @@ export class HttpExchange {
     if (head.status === 101 && (hasBody(this.#framing) || !isAmong(upgrade, this.#hop?.upgrade))) {
       throw new CodedError("TARGET_BAD_RESPONSE", "The target switched to a protocol that was not asked for");
     }
-    const bytes = outgoingResponse(head, { framing: { kind: "none" }, version: "1.1", keepAlive: true, upgrade });
+    const text = outgoingResponse(head, { framing: { kind: "none" }, version: "1.1", keepAlive: true, upgrade });
     const pieces = reader.buffered > 0 ? [reader.rest()] : [];
     this.#answering = true;
-    for (const buffer of framedWrites({ head: bytes, pieces, chunked: false, end: false, trailers: undefined })) {
+    for (const buffer of framedWrites({ head: text, pieces, chunked: false, end: false, trailers: undefined })) {
       await this.#visitor.write(buffer);
     }
     this.#status = head.status;
@@ -282,7 +290,6 @@ export class HttpExchange {
   }
 
   async #fail(error: CodedError): Promise<Outcome> {
-    this.#report(error);
     this.#stream?.reset(error);
     this.#stream = undefined;
     if (!this.#answering && !this.#connection.gone.aborted) {
@@ -296,15 +303,6 @@ export class HttpExchange {
     this.#visitor.reset(error);
     await this.#pump?.stop();
     return "gone";
-  }
-
-  #report(error: CodedError): void {
-    const { host, method } = this.#request ?? {};
-    const fields = { code: error.code, error: error.message, host, method, visitor: this.#context.address };
-    const { status } = errorStatus(error.kind);
-    const ours = status === 500 || status === 502 || status === 503 || status === 504;
-    if (ours && !this.#connection.gone.aborted) this.#context.log.warn("request failed", fields);
-    else this.#context.log.debug("request refused", fields);
   }
 
   readonly #onProgress = (): void => {
@@ -341,6 +339,14 @@ export class HttpExchange {
     // What came behind the head of a refused upgrade may be of another protocol.
     const switching = this.#hop.upgrade !== undefined || this.#request?.method === "CONNECT";
     return !switching || this.#connection.reader.buffered === 0;
+  }
+
+  /** Looks into forwarding fields only behind a trusted proxy. */
+  #whoAsks(fields: Fields): { address: string; proto: "http" | "https" } {
+    const { peer, trusted, context } = this.#connection;
+    if (!trusted) return { address: peer, proto: context.proto };
+    const facts = { peer, fields, trustedProxies: context.trustedProxies };
+    return { address: visitorAddress(facts), proto: visitorProto(facts, context.proto) };
   }
 
   #forwarded(address: string, proto: "http" | "https"): Fields {

@@ -389,6 +389,34 @@ Deno.test("sent again: a body that is still coming goes on on the fresh stream, 
   await edge.visitor.head();
 });
 
+Deno.test("a stream that was already gone when it was lent: GET is sent again, POST is not", async () => {
+  for (const [request, answer] of [[GET, OK], [post("Content-Length: 4", "body"), undefined]] as const) {
+    await using edge = new Edge();
+    const { target } = await warmUp(edge);
+    target.duplex.reset();
+    await edge.visitor.send(request);
+    if (answer === undefined) {
+      assert.match(await edge.visitor.until(/<\/html>\n/), /^HTTP\/1.1 502 /);
+      assert.equal(edge.streams.length, 1);
+    } else {
+      await (await edge.target(1)).send(answer);
+      assert.equal(await edge.visitor.until(/hi$/), answer);
+    }
+  }
+});
+
+Deno.test("a stream that had ended cleanly before it was lent: any method is sent again", async () => {
+  await using edge = new Edge();
+  const { stream, target } = await warmUp(edge);
+  stream.written = stream.sent;
+  await target.end();
+  await edge.visitor.send(post("Content-Length: 4", "body"));
+  const fresh = await edge.target(1);
+  assert.match(await fresh.until(/body$/), /^POST /);
+  await fresh.send(OK);
+  assert.equal(await edge.visitor.until(/hi$/), OK);
+});
+
 Deno.test("not sent again: a body of which more came than is held", async () => {
   await using edge = new Edge({ pair: { highWaterMark: 1_000_000 } });
   const { stream, target } = await warmUp(edge);

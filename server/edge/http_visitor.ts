@@ -1,4 +1,5 @@
 import type { Duplex } from "../../net/duplex.ts";
+import { canonicalAddress } from "../../net/http/forwarded.ts";
 import { HttpReader } from "../../net/http/http_reader.ts";
 import { lingeringClose } from "../../net/http/lingering_close.ts";
 import { CodedError, StreamResetError, toCodedError } from "../../protocol/errors.ts";
@@ -35,7 +36,17 @@ class HttpVisitor {
       "request",
       () => context.deadline.replace(context.limits.headMs, this.#onSlowHead),
     );
-    this.#connection = { visitor, reader, context, gone: this.#gone.signal, pinned: undefined, forwarded: undefined };
+    const peer = canonicalAddress(context.address) ?? context.address;
+    this.#connection = {
+      visitor,
+      reader,
+      context,
+      peer,
+      trusted: context.trustedProxies(peer),
+      gone: this.#gone.signal,
+      pinned: undefined,
+      forwarded: undefined,
+    };
   }
 
   async run(): Promise<void> {

@@ -1,4 +1,3 @@
-import type { MaybePromise } from "../../net/duplex.ts";
 import type { HttpReader } from "../../net/http/http_reader.ts";
 import { CodedError, StreamResetError } from "../../protocol/errors.ts";
 import type { UpstreamStream } from "./http_context.ts";
@@ -13,28 +12,16 @@ export class NoAnswerError extends CodedError {
 }
 
 /** The text of the first answer of an exchange. @throws {NoAnswerError} when there is not a single byte of one */
-export function readFirstHead(reader: HttpReader): MaybePromise<string> {
-  const text = noAnswerOnReset(() => reader.readHead(), reader);
-  return text instanceof Promise ? text.then(present) : present(text);
-}
-
-/** Does something with a stream that may turn out to be gone. @throws {NoAnswerError} in place of a reset */
-export function noAnswerOnReset<T>(use: () => MaybePromise<T>, reader?: HttpReader): MaybePromise<T> {
-  function translated(error: unknown): never {
-    if (!(error instanceof StreamResetError) || (reader?.buffered ?? 0) > 0) throw error;
+export async function readFirstHead(reader: HttpReader): Promise<string> {
+  try {
+    const next = reader.readHead();
+    const text = next instanceof Promise ? await next : next;
+    if (text !== null) return text;
+  } catch (error) {
+    if (!(error instanceof StreamResetError) || reader.buffered > 0) throw error;
     throw new NoAnswerError({ cause: error });
   }
-  try {
-    const result = use();
-    return result instanceof Promise ? result.catch(translated) : result;
-  } catch (error) {
-    return translated(error);
-  }
-}
-
-function present(text: string | null): string {
-  if (text === null) throw new NoAnswerError();
-  return text;
+  throw new NoAnswerError();
 }
 
 /** What is known when a request got no answer. */

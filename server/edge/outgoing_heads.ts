@@ -2,7 +2,7 @@ import { setUpgrade } from "../../net/http/hop_by_hop.ts";
 import type { Fields } from "../../protocol/http/field.ts";
 import type { Framing } from "../../protocol/http/framing.ts";
 import type { HttpVersion, RequestHead, ResponseHead } from "../../protocol/http/head.ts";
-import { latin1Bytes, requestHeadText, responseHeadText } from "../../protocol/http/serialise.ts";
+import { requestHeadText, responseHeadText } from "../../protocol/http/serialise.ts";
 
 /** What a request gets on its way to the target, beside what it came with. */
 export interface OutgoingRequestOptions {
@@ -14,7 +14,7 @@ export interface OutgoingRequestOptions {
 }
 
 /** The head for the target, of a request whose hop-by-hop and spoofable fields are gone already. */
-export function outgoingRequest(head: RequestHead, options: OutgoingRequestOptions): Uint8Array<ArrayBuffer> {
+export function outgoingRequest(head: RequestHead, options: OutgoingRequestOptions): string {
   const { method, target, fields, host } = head;
   const hostHeader = options.hostHeader ?? (fields.has("host") ? undefined : host);
   if (hostHeader !== undefined) fields.set("Host", hostHeader);
@@ -26,7 +26,7 @@ export function outgoingRequest(head: RequestHead, options: OutgoingRequestOptio
     fields.append("TE", "trailers");
   }
   fields.appendAll(options.forwarded);
-  return latin1Bytes(requestHeadText({ method, target, fields }));
+  return requestHeadText({ method, target, fields });
 }
 
 /** To whom a response goes. */
@@ -43,7 +43,7 @@ export function isChunked(framing: Framing, version: HttpVersion): boolean {
 }
 
 /** The head for the visitor, of a response whose hop-by-hop fields are gone already; exactly one framing field is left. */
-export function outgoingResponse(head: ResponseHead, options: OutgoingResponseOptions): Uint8Array<ArrayBuffer> {
+export function outgoingResponse(head: ResponseHead, options: OutgoingResponseOptions): string {
   const { status, reason, fields } = head;
   if (status < 200 || status === 204) fields.delete("content-length");
   if (isChunked(options.framing, options.version)) fields.set("Transfer-Encoding", "chunked");
@@ -51,5 +51,5 @@ export function outgoingResponse(head: ResponseHead, options: OutgoingResponseOp
   if (options.upgrade !== undefined) setUpgrade(fields, options.upgrade);
   else if (status >= 200 && !options.keepAlive) fields.append("Connection", "close");
   else if (status >= 200 && options.version === "1.0") fields.append("Connection", "keep-alive");
-  return latin1Bytes(responseHeadText({ status, reason, fields }));
+  return responseHeadText({ status, reason, fields });
 }

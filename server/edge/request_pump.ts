@@ -4,6 +4,7 @@ import type { HttpReader } from "../../net/http/http_reader.ts";
 import { bodyDecoder } from "../../protocol/http/body.ts";
 import type { BodyDecoder } from "../../protocol/http/body_decoder.ts";
 import type { Framing } from "../../protocol/http/framing.ts";
+import { latin1Bytes } from "../../protocol/http/serialise.ts";
 import { framedWrites } from "./framed_writes.ts";
 
 /** What is kept of a request's body, so that it can be sent once more. */
@@ -28,7 +29,7 @@ export class RequestPump {
   readonly #options: RequestPumpOptions;
   #held: Uint8Array[] = [];
   #heldBytes = 0;
-  #head: Uint8Array | undefined;
+  #head: string | undefined;
   #stream: Duplex | undefined;
   #running: Promise<void> = Promise.resolve();
   /** While the request is replayed, nothing new is written. */
@@ -67,20 +68,20 @@ export class RequestPump {
   }
 
   /** Sends the head, and from now on the body as it comes. */
-  async start(stream: Duplex, head: Uint8Array): Promise<void> {
+  async start(stream: Duplex, head: string): Promise<void> {
     this.#stream = stream;
     // What is here already leaves together with the head.
     if (this.#reader.buffered > 0) this.#head = head;
-    else await stream.write(head);
+    else await stream.write(latin1Bytes(head));
     this.#running = this.#run();
   }
 
   /** Sends everything once more to another stream, and goes on there. Only while it holds all. */
-  async replay(stream: Duplex, head: Uint8Array): Promise<void> {
+  async replay(stream: Duplex, head: string): Promise<void> {
     const done = Promise.withResolvers<void>();
     this.#replaying = done.promise;
     try {
-      await stream.write(head);
+      await stream.write(latin1Bytes(head));
       for (const bytes of this.#held) await stream.write(bytes);
       this.#stream = stream;
       this.#sent = this.#decoder.done;

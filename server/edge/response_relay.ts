@@ -4,6 +4,7 @@ import type { HttpReader } from "../../net/http/http_reader.ts";
 import { bodyDecoder } from "../../protocol/http/body.ts";
 import type { BodyDecoder } from "../../protocol/http/body_decoder.ts";
 import type { Framing } from "../../protocol/http/framing.ts";
+import { latin1Bytes } from "../../protocol/http/serialise.ts";
 import { framedWrites } from "./framed_writes.ts";
 
 /** What is relayed, and how. */
@@ -12,7 +13,7 @@ export interface RelayOptions {
   /** Whether the visitor gets chunks. */
   readonly chunked: boolean;
   /** The head for the visitor. */
-  readonly head: Uint8Array;
+  readonly head: string;
   readonly onProgress: () => void;
 }
 
@@ -21,7 +22,7 @@ const NOTHING_YET: readonly Uint8Array[] = [];
 /** Writes a head and the body behind it as it comes; head and first bytes are one write when they are there together. */
 export function relayResponse(reader: HttpReader, visitor: Duplex, options: RelayOptions): MaybePromise<void> {
   const decoder = bodyDecoder(options.framing, "response");
-  if (decoder.done) return visitor.write(options.head);
+  if (decoder.done) return visitor.write(latin1Bytes(options.head));
   // A head does not wait for a body that is not here yet.
   const first = reader.buffered > 0 ? reader.readBody(decoder) : NOTHING_YET;
   if (!(first instanceof Promise) && first !== null && first.length <= 1 && decoder.done && !options.chunked) {
@@ -39,7 +40,7 @@ interface Relay {
 }
 
 async function relayBody({ reader, visitor, decoder, first }: Relay, options: RelayOptions): Promise<void> {
-  let head: Uint8Array | undefined = options.head;
+  let head: string | undefined = options.head;
   let next = first;
   for (;;) {
     const pieces = next instanceof Promise ? await next : next;
