@@ -63,6 +63,8 @@ const DEFAULTS = {
   stallMs: 60_000,
   keepAliveMs: 60_000,
 } as const;
+/** A peer that was told of the end gets so long to end as well. */
+const LINGER_MS = 5_000;
 const CONTINUE = latin1Bytes("HTTP/1.1 100 Continue\r\n\r\n");
 
 /** Serves HTTP/1.1 on one connection until either side ends it. Never rejects: what goes wrong is answered and logged. */
@@ -95,14 +97,18 @@ class FetchConnection {
   /** Whether the head of an answer is on its way: from then on no fault can be told, and no `100 Continue`. */
   #headSent = false;
   #continuing: Promise<void> | undefined;
+  /** Whether we have said that nothing more comes. */
+  #ending = false;
 
   constructor(duplex: Duplex, handler: FetchHandler, options: ServeFetchOptions) {
     this.#duplex = duplex;
     this.#handler = handler;
     this.#options = { ...DEFAULTS, ...options as typeof DEFAULTS };
     this.#log = options.log ?? SILENT;
-    this.#deadline = new Deadline(this.#options.headMs, () => duplex.reset());
-    this.#reader = new HttpReader(duplex, "request", () => this.#deadline.replace(this.#options.headMs));
+    this.#deadline = new Deadline(this.#options.headMs, this.#onStall);
+    this.#reader = new HttpReader(duplex, "request", () => {
+      if (!this.#ending) this.#deadline.replace(this.#options.headMs, this.#onStall);
+    });
   }
 
   async run(): Promise<void> {
@@ -111,9 +117,9 @@ class FetchConnection {
     try {
       while (next === "again") {
         next = await this.#exchange();
-        if (next === "again") this.#deadline.replace(this.#options.keepAliveMs);
+        if (next === "again") this.#deadline.replace(this.#options.keepAliveMs, this.#onIdle);
       }
-      if (next === "close") await lingeringClose(this.#duplex);
+      if (next === "close") await this.#close();
     } catch (error) {
       await this.#fail(toCodedError(error));
     } finally {
@@ -123,8 +129,9 @@ class FetchConnection {
 
   async #exchange(): Promise<Next> {
     const text = await this.#reader.readHead();
-    if (text === null) return "close";
-    this.#deadline.replace(this.#options.stallMs);
+    // A request that crossed our end on its way was not looked at: its sender may send it again elsewhere.
+    if (text === null || this.#ending) return "close";
+    this.#deadline.replace(this.#options.stallMs, this.#onStall);
     const head = parseRequestHead(text);
     const hop = stripRequest(head);
     const body = new FetchBody(this.#reader, head, {
@@ -217,9 +224,33 @@ class FetchConnection {
         onHead: () => Promise.resolve(this.#continuing),
         onProgress: () => this.#moved(),
       });
-      await lingeringClose(this.#duplex);
+      await this.#close();
     } catch (cause) {
       this.#duplex.reset(cause);
+    }
+  }
+
+  async #close(): Promise<void> {
+    this.#deadline.replace(LINGER_MS, this.#onStall);
+    await lingeringClose(this.#duplex);
+  }
+
+  readonly #onStall = (): void => {
+    this.#duplex.reset();
+  };
+
+  /** A clean end, since nothing is under way. */
+  readonly #onIdle = (): void => {
+    this.#ending = true;
+    this.#deadline.replace(LINGER_MS, this.#onStall);
+    void this.#sayEnd();
+  };
+
+  async #sayEnd(): Promise<void> {
+    try {
+      await this.#duplex.closeWrite();
+    } catch {
+      // The peer was faster.
     }
   }
 

@@ -222,7 +222,6 @@ Deno.test("each phase has a deadline: head, body, handler, slow reader, idle", a
     [read, body, { stallMs: 1 }],
     [never, `${GET}\r\n`, { stallMs: 1 }],
     [big, `${GET}\r\n`, { stallMs: 1 }],
-    [hello, `${GET}\r\n`, { keepAliveMs: 1 }],
   ];
   await Promise.all(phases.map(async ([handler, text, options]) => {
     const [near, far] = memoryPair({ highWaterMark: 100 });
@@ -231,6 +230,21 @@ Deno.test("each phase has a deadline: head, body, handler, slow reader, idle", a
     await serving;
     await far.closed;
   }));
+});
+
+Deno.test("an idle connection ends cleanly, and a request that crosses the end is not looked at", async () => {
+  const [near, far] = memoryPair();
+  let served = 0;
+  const serving = serveFetch(near, () => {
+    served++;
+    return hello();
+  }, { keepAliveMs: 1 });
+  await far.write(latin1Bytes(`${GET}\r\n`));
+  assert.match(await readAll(far), /hello$/);
+  await far.write(latin1Bytes(`${GET}\r\n`));
+  await far.closeWrite();
+  await serving;
+  assert.equal(served, 1);
 });
 
 Deno.test("onUpgrade may take the connection with what came behind the head, or refuse", async () => {
