@@ -1,5 +1,12 @@
 import { CodedError, errorFromWire, ProtocolError, StreamResetError, toCodedError } from "../protocol/errors.ts";
-import { encodeFrame, FRAME_HEADER_ROOM_BYTES, FrameDecoder, OPCODE, writeFrameHeader } from "../protocol/frame.ts";
+import {
+  encodeFrame,
+  FRAME_HEADER_ROOM_BYTES,
+  FrameDecoder,
+  maskFrame,
+  OPCODE,
+  writeFrameHeader,
+} from "../protocol/frame.ts";
 import {
   MAX_CONTROL_FRAMES_PER_S,
   MAX_DATA_PAYLOAD_BYTES,
@@ -17,9 +24,13 @@ import { RateLimit } from "./rate_limit.ts";
 const RESET_WRITE_TIMEOUT_MS = 5_000;
 /** After we refused a stream, what the opener sent meanwhile must end within this time. */
 const REFUSED_DRAIN_TIMEOUT_MS = 15_000;
+/** Bytes that go out in one write, as several frames if need be: no end of the stream can come between them. */
+const MAX_WRITE_BYTES = 4 * MAX_DATA_PAYLOAD_BYTES;
 
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder("utf-8", { fatal: true });
+
+type Reject = (error: CodedError) => void;
 
 /** What a channel is, fixed at the dial. */
 export interface DataChannelOptions {
@@ -60,6 +71,22 @@ export class DataChannel {
   #emptyFragments = 0;
   #message: "text" | "binary" | null = null;
   #parked: Promise<boolean> | null = null;
+  /** What arrived for a stream that was opened while the idle channel was already reading. */
+  #kept: Uint8Array | StreamMessage | null = null;
+  #controlPieces = new Uint8Array(0);
+  /** A ping or pong is not yet written: the peer does not read. */
+  #controlWaits = false;
+  /** The pong to write after it; only the latest ping must be answered (RFC 6455 5.5.3). */
+  #nextPong: Uint8Array | null = null;
+  /** Pings that may yet be answered. */
+  #pongsDue = 0;
+  /** Control frames that may come beyond the rate: those that piled up while we were held back arrive all at once. */
+  #controlCredit = 0;
+  /** Whether something was written since the last check, and when such a check was last made. */
+  #wrote = false;
+  #wroteAt: number = performance.now();
+  /** The stream was reset: what still comes is discarded until the peer closes. */
+  #aborted = false;
 
   constructor(transport: Duplex, options: DataChannelOptions) {
     this.#transport = transport;
@@ -92,21 +119,29 @@ export class DataChannel {
     return stream;
   }
 
-  /** Asks the peer for a sign of life when it was silent for `silenceMs`; closes when none came for `pongMs` after. */
+  /**
+   * Pings when for `silenceMs` nothing was heard from the peer, or nothing sent to it: a peer whose ping is stuck behind bytes that
+   * we take in slowly learns from ours that we live. Closes when nothing came for `pongMs` after a ping.
+   */
   checkLiveness(now: number, limits: { silenceMs: number; pongMs: number }): void {
     if (this.#closed) return;
+    if (this.#wrote) {
+      this.#wrote = false;
+      this.#wroteAt = now;
+    }
     // A reader that is held back cannot hear the peer, and must not judge it; its own pings still tell the peer that it lives.
     this.#quietSince = this.#listening ? this.#quietSince ?? now : null;
     if (this.#pingedAt !== null && this.#quietSince !== null) {
       if (now - Math.max(this.#pingedAt, this.#quietSince) >= limits.pongMs) return this.close();
     }
     const since = this.#pingedAt === null ? this.heardAt : Math.max(this.heardAt, this.#pingedAt);
-    if (now - since >= limits.silenceMs) this.ping(now);
+    if (now - since >= limits.silenceMs || now - this.#wroteAt >= limits.silenceMs) this.ping(now);
   }
 
   /** Sends a ping now; whether it is answered is judged by {@link checkLiveness}. */
   ping(now: number): void {
     this.#pingedAt = now;
+    this.#wroteAt = now;
     this.#control(OPCODE.ping, new Uint8Array(0));
   }
 
@@ -119,10 +154,9 @@ export class DataChannel {
 
   // What follows is for the stream on the channel.
 
-  /** Sends bytes as binary frames, each one write. */
+  /** Sends bytes, at most {@link MAX_WRITE_BYTES}, as binary frames in one write. */
   sendBytes(bytes: Uint8Array): MaybePromise<void> {
-    if (bytes.length <= MAX_DATA_PAYLOAD_BYTES) return this.#sendFrame(bytes);
-    return this.#sendFrames(bytes);
+    return this.#write(this.#encodeBytes(bytes));
   }
 
   /** Sends a stream message. */
@@ -146,14 +180,16 @@ export class DataChannel {
   release(stream: ChannelStream): void {
     if (this.#stream !== stream) return;
     this.#stream = null;
-    if (this.#closed) return;
+    if (this.#closed || this.#aborted) return;
     this.#wait();
-    this.#options.onIdle?.(this);
+    // What had come already may have been the next stream, or the end.
+    if (!this.#closed && this.#stream === null) this.#options.onIdle?.(this);
   }
 
-  /** Tells the peer that the stream is reset, and closes the connection. */
-  abort(error: CodedError): void {
-    if (this.#closed) return;
+  /** Tells the peer that the stream is reset, by an `rst` if there is an error to tell, and closes the connection. */
+  abort(error: CodedError | null): void {
+    if (this.#closed || this.#aborted) return;
+    this.#aborted = true;
     const deadline = new Deadline(RESET_WRITE_TIMEOUT_MS, () => this.close());
     this.#transport.closed.then(() => deadline[Symbol.dispose]());
     this.#finishAbort(error);
@@ -166,15 +202,18 @@ export class DataChannel {
   }
 
   /** Reads on until the peer, having seen the rst, closes: to close on unread bytes could destroy the rst on its way. */
-  async #finishAbort(error: CodedError): Promise<void> {
+  async #finishAbort(error: CodedError | null): Promise<void> {
     try {
-      await this.sendMessage({ kind: "rst", code: error.code, message: error.message.slice(0, 1024) });
+      if (error !== null) {
+        await this.sendMessage({ kind: "rst", code: error.code, message: error.message.slice(0, 1024) });
+      }
       await this.#transport.closeWrite();
-      if (!this.#listening) { while (await this.#transport.read() !== null); }
+      if (this.#listening) return; // Who waits for bytes already discards them from now on, and closes at the end.
+      while (await this.#transport.read() !== null);
     } catch {
       // The connection is gone, which says the same as the rst.
     }
-    if (!this.#listening) this.close();
+    this.close();
   }
 
   /** Between streams: answers pings, notices the end, and takes the peer's next stream. */
@@ -207,9 +246,6 @@ export class DataChannel {
       this.#feed(chunk instanceof Promise ? await chunk : chunk);
     }
   }
-
-  /** What arrived for a stream that was opened while the idle channel was already reading. */
-  #kept: Uint8Array | StreamMessage | null = null;
 
   #keep(event: Uint8Array | StreamMessage): null {
     this.#kept = event;
@@ -257,7 +293,10 @@ export class DataChannel {
   #feed(chunk: Uint8Array | null): void {
     this.#listening = false;
     if (chunk === null) throw new StreamResetError("The channel was closed in the middle of a stream");
-    this.heardAt = performance.now();
+    const now = performance.now();
+    // One for each second: a peer that is held back like us pings every 25 s.
+    this.#controlCredit = Math.max(this.#controlCredit, Math.floor((now - this.heardAt) / 1000));
+    this.heardAt = now;
     this.#pingedAt = null;
     this.#quietSince = null;
     this.#decoder.push(chunk);
@@ -265,6 +304,7 @@ export class DataChannel {
 
   /** The next bytes or message in the chunk at hand; control frames are dealt with on the way. */
   #decode(): Uint8Array | StreamMessage | null {
+    if (this.#aborted) return null;
     const decoder = this.#decoder;
     for (;;) {
       const piece = decoder.next();
@@ -334,28 +374,47 @@ export class DataChannel {
     return parseStreamMessage(decodeText(bytes));
   }
 
-  #controlPieces = new Uint8Array(0);
-
   #onControlPiece(piece: Uint8Array): void {
     const decoder = this.#decoder;
     this.#controlPieces = concat([this.#controlPieces, piece], this.#controlPieces.length + piece.length);
     if (!decoder.frameEnd) return;
     const payload = this.#controlPieces;
     this.#controlPieces = new Uint8Array(0);
-    if (!this.#controlFrames.take()) throw new ProtocolError("Cannot take so many control frames a second");
     if (decoder.opcode === OPCODE.close) throw new StreamResetError("The peer closed the channel");
+    this.#countControlFrame();
     if (decoder.opcode === OPCODE.ping) this.#control(OPCODE.pong, payload);
   }
 
+  #countControlFrame(): void {
+    if (this.#decoder.opcode === OPCODE.pong && this.#pongsDue > 0) {
+      this.#pongsDue--;
+    } else if (!this.#controlFrames.take() && --this.#controlCredit < 0) {
+      throw new ProtocolError("Cannot take so many control frames a second");
+    }
+  }
+
+  /** Sends a ping or pong; while one waits to be written, nothing piles up behind it but the latest pong. */
   #control(opcode: typeof OPCODE.ping | typeof OPCODE.pong, payload: Uint8Array): void {
-    this.#post(this.#encode(opcode, payload));
+    if (this.#controlWaits) {
+      if (opcode === OPCODE.pong) this.#nextPong = payload;
+      return;
+    }
+    if (opcode === OPCODE.ping) this.#pongsDue++;
+    this.#controlWaits = true;
+    this.#post(this.#encode(opcode, payload), () => {
+      this.#controlWaits = false;
+      const pong = this.#nextPong;
+      this.#nextPong = null;
+      if (pong !== null) this.#control(OPCODE.pong, pong);
+    });
   }
 
   /** Sends without waiting: small things whose number is bounded, and whose failure the reader will see as the end. */
-  #post(what: StreamMessage | Uint8Array): void {
+  #post(what: StreamMessage | Uint8Array, onSent: () => void = nothing): void {
     try {
       const sent = what instanceof Uint8Array ? this.#write(what) : this.sendMessage(what);
-      if (sent instanceof Promise) sent.catch(() => this.close());
+      if (sent instanceof Promise) sent.then(onSent, () => this.close());
+      else onSent();
     } catch {
       this.close();
     }
@@ -367,25 +426,26 @@ export class DataChannel {
     return encodeFrame(payload, { opcode, masked, key: randomKey() });
   }
 
-  #sendFrame(bytes: Uint8Array): MaybePromise<void> {
-    if (this.#options.client && !this.#options.secure) return this.#write(this.#encode(OPCODE.binary, bytes));
-    const frame = new Uint8Array(FRAME_HEADER_ROOM_BYTES + bytes.length);
-    frame.set(bytes, FRAME_HEADER_ROOM_BYTES);
-    const start = writeFrameHeader(frame, FRAME_HEADER_ROOM_BYTES, bytes.length, {
-      opcode: OPCODE.binary,
-      masked: this.#options.client,
-    });
-    return this.#write(frame.subarray(start));
-  }
-
-  async #sendFrames(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length; at += MAX_DATA_PAYLOAD_BYTES) {
-      await this.#sendFrame(bytes.subarray(at, at + MAX_DATA_PAYLOAD_BYTES));
+  /** Bytes as frames, copied once; of equal size, since a receiver hands on each: 64 KiB are two halves, not one and a byte. */
+  #encodeBytes(bytes: Uint8Array): Uint8Array {
+    const masked = this.#options.client;
+    const count = Math.ceil(bytes.length / MAX_DATA_PAYLOAD_BYTES);
+    const size = Math.ceil(bytes.length / count);
+    const buffer = new Uint8Array(bytes.length + count * FRAME_HEADER_ROOM_BYTES);
+    let start = buffer.length;
+    for (let at = (count - 1) * size; at >= 0; at -= size) {
+      const piece = count === 1 ? bytes : bytes.subarray(at, at + size);
+      const payloadAt = start - piece.length;
+      buffer.set(piece, payloadAt);
+      start = writeFrameHeader(buffer, payloadAt, piece.length, { opcode: OPCODE.binary, masked });
+      if (masked && !this.#options.secure) maskFrame(buffer, payloadAt, piece.length, randomKey());
     }
+    return buffer.subarray(start);
   }
 
   #write(frame: Uint8Array): MaybePromise<void> {
     if (this.#closed) throw new StreamResetError("Cannot write as the channel is closed");
+    this.#wrote = true;
     return this.#transport.write(frame);
   }
 
@@ -413,6 +473,8 @@ export class ChannelStream implements Duplex {
   #readEnded = false;
   #writeEnded = false;
   #finSent: Promise<void> | null = null;
+  /** What fails when the stream is reset: a read and a write that wait. */
+  readonly #waiting: { read?: Reject; write?: Reject } = {};
 
   constructor(channel: DataChannel, options: { role: "opener" | "answerer" }) {
     this.#channel = channel;
@@ -431,8 +493,8 @@ export class ChannelStream implements Duplex {
   async opened(): Promise<void> {
     if (this.#refusal !== null) throw this.#refusal;
     if (this.#answered) return;
-    const event = await this.#receive();
-    this.#onAnswer(event);
+    if (this.#failure !== null) throw this.#failure;
+    this.#onAnswer(await this.#interruptible("read", this.#receive()));
   }
 
   /** Answerer: takes the stream. */
@@ -445,8 +507,8 @@ export class ChannelStream implements Duplex {
   async refuse(error: CodedError): Promise<void> {
     const deadline = new Deadline(REFUSED_DRAIN_TIMEOUT_MS, () => this.reset(error));
     try {
-      await this.#channel.sendMessage({ kind: "error", code: error.code, message: error.message.slice(0, 1024) });
       this.#writeEnded = true;
+      await this.#channel.sendMessage({ kind: "error", code: error.code, message: error.message.slice(0, 1024) });
       while (!this.#readEnded) await this.read();
     } catch (cause) {
       this.reset(cause);
@@ -461,17 +523,17 @@ export class ChannelStream implements Duplex {
     if (this.#failure !== null) throw this.#failure;
     for (;;) {
       const event = this.#receiveNow();
-      if (event instanceof Promise) return this.#readLater(event);
+      if (event instanceof Promise) return this.#interruptible("read", this.#readLater(event));
       if (event instanceof Uint8Array && this.#mayTakeBytes()) return event;
       if (this.#onMessage(event as StreamMessage)) return null;
     }
   }
 
   write(bytes: Uint8Array): MaybePromise<void> {
-    if (this.#failure !== null) throw this.#failure;
-    if (this.#refusal !== null) throw this.#refusal;
-    if (this.#writeEnded) throw new StreamResetError("Cannot write as the direction has ended");
-    return this.#channel.sendBytes(bytes);
+    this.#checkWritable();
+    if (bytes.length === 0) return;
+    const sent = bytes.length <= MAX_WRITE_BYTES ? this.#channel.sendBytes(bytes) : this.#writePieces(bytes);
+    if (sent instanceof Promise) return this.#interruptible("write", sent);
   }
 
   closeWrite(): Promise<void> {
@@ -482,7 +544,16 @@ export class ChannelStream implements Duplex {
   reset(reason?: unknown): void {
     if (this.#failure !== null || this.#done()) return;
     this.#failure = toCodedError(reason ?? new StreamResetError(), "STREAM_RESET");
-    this.#channel.abort(this.#failure);
+    this.#interrupt(this.#failure);
+    if (!this.#writeEnded) {
+      this.#channel.abort(this.#failure);
+    } else if (this.#role === "opener") {
+      // After a fin there is no rst, which could meet the next stream: the end of the connection says it.
+      this.#channel.close();
+    } else {
+      // The same, but what we sent up to the fin is complete and may still be on its way.
+      this.#channel.abort(null);
+    }
     this.#onClosed();
   }
 
@@ -493,7 +564,34 @@ export class ChannelStream implements Duplex {
   /** The connection under the stream is gone. */
   onChannelClosed(): void {
     this.#failure ??= new StreamResetError("The channel was closed");
+    this.#interrupt(this.#failure);
     this.#onClosed();
+  }
+
+  #checkWritable(): void {
+    if (this.#failure !== null) throw this.#failure;
+    if (this.#refusal !== null) throw this.#refusal;
+    if (this.#writeEnded) throw new StreamResetError("Cannot write as the direction has ended");
+  }
+
+  async #writePieces(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length; at += MAX_WRITE_BYTES) {
+      this.#checkWritable(); // A refusal may have ended it between two pieces.
+      await this.#channel.sendBytes(bytes.subarray(at, at + MAX_WRITE_BYTES));
+    }
+  }
+
+  /** A wait for the peer that a reset ends at once. */
+  #interruptible<T>(what: "read" | "write", pending: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#waiting[what] = reject;
+      pending.then(resolve, reject);
+    });
+  }
+
+  #interrupt(error: CodedError): void {
+    this.#waiting.read?.(error);
+    this.#waiting.write?.(error);
   }
 
   async #sendFin(): Promise<void> {
@@ -534,9 +632,11 @@ export class ChannelStream implements Duplex {
   }
 
   #fail(error: unknown): CodedError {
+    if (this.#failure === null && !(error instanceof ProtocolError)) {
+      this.#failure = toCodedError(error, "STREAM_RESET");
+    }
     this.#channel.violate(error);
-    this.#failure ??= toCodedError(error, "STREAM_RESET");
-    return this.#failure;
+    return this.#failure ?? toCodedError(error, "STREAM_RESET");
   }
 
   #mayTakeBytes(): boolean {
@@ -625,6 +725,8 @@ function decodeText(bytes: Uint8Array): string {
     throw new ProtocolError("Cannot read a text frame as it is not UTF-8", { cause });
   }
 }
+
+function nothing(): void {}
 
 function randomKey(): Uint8Array {
   return crypto.getRandomValues(new Uint8Array(4));

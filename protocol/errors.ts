@@ -297,6 +297,11 @@ export const ERRORS = {
     title: "The state was changed by somebody else at the same time",
     fix: "Try again.",
   },
+  NOT_FOUND: {
+    code: "E6005",
+    title: "There is no such token or tunnel",
+    fix: "List them with `spokes token ls` or `spokes tunnel ls`.",
+  },
 } as const satisfies Record<string, { code: `E${number}`; title: string; fix: string }>;
 
 /** The key of an error in {@link ERRORS}. */
@@ -339,12 +344,17 @@ export class StreamResetError extends CodedError {
 
 /** The error for a code that came over the wire; a code of a newer version becomes `fallback`. */
 export function errorFromWire(code: string, message: string, fallback: ErrorName = "REQUEST_FAILED"): CodedError {
-  return new CodedError(NAMES_BY_CODE.get(code) ?? fallback, message);
+  return codedError(NAMES_BY_CODE.get(code) ?? fallback, message);
 }
 
 /** Any thrown value as a coded error; one without a code becomes `fallback` and stays its cause. */
 export function toCodedError(error: unknown, fallback: ErrorName = "INTERNAL"): CodedError {
   if (error instanceof CodedError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  return new CodedError(fallback, message, { cause: error });
+  return codedError(fallback, message, { cause: error });
+}
+
+/** A reset is one by its class too, wherever it comes from. */
+function codedError(kind: ErrorName, message: string, options?: ErrorOptions): CodedError {
+  return kind === "STREAM_RESET" ? new StreamResetError(message, options) : new CodedError(kind, message, options);
 }

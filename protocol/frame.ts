@@ -53,10 +53,15 @@ export function encodeFrame(
   frame.set(payload, FRAME_HEADER_ROOM_BYTES);
   const start = writeFrameHeader(frame, FRAME_HEADER_ROOM_BYTES, payload.length, options);
   if (options.masked && options.key !== undefined) {
-    frame.set(options.key, FRAME_HEADER_ROOM_BYTES - 4);
-    applyMask(frame.subarray(FRAME_HEADER_ROOM_BYTES), options.key, 0);
+    maskFrame(frame, FRAME_HEADER_ROOM_BYTES, payload.length, options.key);
   }
   return frame.subarray(start);
+}
+
+/** Masks in place a frame whose header was written by {@link writeFrameHeader}. */
+export function maskFrame(frame: Uint8Array, payloadAt: number, length: number, key: Uint8Array): void {
+  frame.set(key, payloadAt - 4);
+  applyMask(frame.subarray(payloadAt, payloadAt + length), key, 0);
 }
 
 /** What the decoder demands of the peer. */
