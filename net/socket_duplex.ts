@@ -9,10 +9,15 @@ const READ_LOW_WATER_BYTES = 64 * 1024;
 /** A closed socket that cannot flush is destroyed after this: a vanished peer must not hold it for ever. */
 const CLOSE_FLUSH_TIMEOUT_MS = 5_000;
 
-/** The part of the runtime's socket handle that stops and starts reading: `pause()` alone does not hold a TLS socket back. */
-interface ReadGate {
+/** The part of the runtime's socket handle that is used here. */
+interface Handle {
+  /** Stops and starts reading: `pause()` alone does not hold a TLS socket back. */
   readStop(): unknown;
   readStart(): unknown;
+  /** Called with the bytes that came, or without at the end or an error of reading. */
+  onread: (bytes?: ArrayBuffer | Uint8Array) => void;
+  /** Not 0 when the connection is no more. */
+  getpeername(into: object): number;
 }
 
 type Waiter = { resolve: (bytes: Uint8Array | null) => void; reject: (error: unknown) => void };
@@ -22,7 +27,7 @@ export class SocketDuplex implements Duplex {
   readonly closed: Promise<void>;
   readonly #socket: Socket;
   readonly #raw: Socket;
-  readonly #gate: ReadGate | null;
+  readonly #handle: Handle | null;
   readonly #queue: Uint8Array[] = [];
   #queuedBytes = 0;
   #gateShut = false;
@@ -38,7 +43,7 @@ export class SocketDuplex implements Duplex {
   constructor(socket: Socket, raw: Socket = socket) {
     this.#socket = socket;
     this.#raw = raw;
-    this.#gate = (raw as unknown as { _handle: ReadGate | null })._handle;
+    this.#handle = (raw as unknown as { _handle: Handle | null })._handle;
     this.closed = new Promise((resolve) => {
       if (socket.destroyed) this.#fail("The connection is closed");
       else socket.once("close", () => resolve(this.#onClose()));
@@ -48,7 +53,9 @@ export class SocketDuplex implements Duplex {
     socket.on("end", () => this.#onEnd());
     socket.on("error", (error: Error) => this.#fail(error.message, error));
     socket.on("drain", () => this.#onDrain());
-    if (raw !== socket) raw.on("error", (error: Error) => this.#fail(error.message, error));
+    if (raw === socket) return;
+    raw.on("error", (error: Error) => this.#fail(error.message, error));
+    if (this.#handle !== null) this.#watchForReset(this.#handle);
   }
 
   read(): MaybePromise<Uint8Array | null> {
@@ -85,6 +92,8 @@ export class SocketDuplex implements Duplex {
 
   reset(reason?: unknown): void {
     this.#fail("The connection was reset", reason);
+    this.#queue.length = 0;
+    this.#readEnded = false;
     this.#raw.resetAndDestroy();
     if (this.#raw !== this.#socket) this.#socket.destroy();
   }
@@ -119,13 +128,32 @@ export class SocketDuplex implements Duplex {
     this.#queuedBytes += bytes.length;
     if (this.#queuedBytes >= READ_HIGH_WATER_BYTES && !this.#gateShut) {
       this.#gateShut = true;
-      this.#gate?.readStop();
+      this.#handle?.readStop();
     }
   }
 
   #openGate(): void {
     this.#gateShut = false;
-    if (!this.#raw.destroyed) this.#gate?.readStart();
+    if (!this.#raw.destroyed) this.#handle?.readStart();
+  }
+
+  /** Under TLS the runtime shows a TCP reset as a clean end; but a connection that was reset has no peer any more. */
+  #watchForReset(handle: Handle): void {
+    const { onread } = handle;
+    handle.readStop(); // It takes note of the callback when reading starts.
+    handle.onread = (bytes) => {
+      const cut = bytes === undefined && !this.#sawEnd() && handle.getpeername({}) !== 0;
+      if (!cut) return void onread.call(handle, bytes);
+      this.#fail("The connection was reset");
+      this.#raw.destroy();
+      this.#socket.destroy();
+    };
+    handle.readStart();
+  }
+
+  /** Whether the peer's clean end has come, though we may not have been told yet. */
+  #sawEnd(): boolean {
+    return (this.#socket as unknown as { _readableState: { ended: boolean } })._readableState.ended;
   }
 
   #onEnd(): void {
