@@ -40,7 +40,7 @@ export async function editConfig<T>(path: string, schema: z.ZodType<T>, change: 
 }
 
 /** Text of a tree in the format of its file. */
-function formatDocument(path: string, document: Document.Parsed): string {
+export function formatDocument(path: string, document: Document.Parsed): string {
   if (isJsonPath(path)) return formatConfig(path, document.toJS());
   return document.toString({ lineWidth: 0 });
 }

@@ -1,11 +1,13 @@
 import { Buffer } from "node:buffer";
-import { enrol } from "../../client/enrol.ts";
+import { enrol, type Enrolment } from "../../client/enrol.ts";
 import { type Invite, parseInvite } from "../../protocol/invite.ts";
-import { usageError } from "../command_error.ts";
+import { CodedError } from "../../protocol/errors.ts";
+import { CommandError, usageError } from "../command_error.ts";
 import type { CommandContext } from "../command_context.ts";
-import { formatConfig } from "../config_edit.ts";
+import { formatConfig, formatDocument } from "../config_edit.ts";
 import { createConfig } from "../config_create.ts";
-import { loadConfig } from "../config_file.ts";
+import { readConfigFile } from "../config_file.ts";
+import { parseConfig, type ParsedConfig } from "../config_text.ts";
 import { escapeText } from "../escape_text.ts";
 import { formatHostPort, parseHostPort } from "../parse_listen.ts";
 import { type ClientConfig, clientConfigSchema } from "./config.ts";
@@ -16,6 +18,8 @@ const MAX_INPUT_BYTES = 16 * 1024;
 /** The whole exchange: dial, TLS, one request. */
 const ENROL_TIMEOUT_MS = 30_000;
 const DEFAULT_SERVER_PORT = 443;
+
+type Identity = Pick<ClientConfig, "server" | "tunnel">;
 
 /** Flags of `configure`. */
 export interface ConfigureOptions {
@@ -40,22 +44,19 @@ export async function configure(
     replace: options.replace === true,
     fix: "Use --replace to give it a new tunnel and keep its rules, or --config for another file.",
   });
-  const rules = options.replace === true ? await rulesOf(path) : {};
-  const enrolled = await enrol(server, token, {
-    name: options.name ?? Deno.hostname(),
-    signal: AbortSignal.timeout(ENROL_TIMEOUT_MS),
-  });
-  const config = {
-    version: 1,
+  const before = options.replace === true ? await existing(path) : undefined;
+  const enrolled = await spend(server, token, options.name ?? Deno.hostname());
+  const identity: Identity = {
     server: {
       address: server.server,
       ...(server.sni === undefined ? {} : { sni: server.sni }),
       ...(enrolled.ca === undefined ? {} : { ca: enrolled.ca }),
     },
     tunnel: { id: enrolled.tunnel, token: enrolled.token, hostname: enrolled.hostname, name: enrolled.name },
-    ...rules,
-  } satisfies Partial<ClientConfig>;
-  await draft.commit(formatConfig(path, config));
+  };
+  await draft.commit(
+    before === undefined ? formatConfig(path, { version: 1, ...identity }) : withIdentity(path, before, identity),
+  );
   io.print([
     "Identified and authenticated!",
     `Hostname: ${escapeText(enrolled.hostname)}`,
@@ -141,7 +142,36 @@ async function choosePlace(context: CommandContext, options: ConfigureOptions): 
   return place;
 }
 
-async function rulesOf(path: string): Promise<Partial<Pick<ClientConfig, "http" | "tcp">>> {
-  const { value } = await loadConfig(path, clientConfigSchema);
-  return { http: value.http, tcp: value.tcp };
+async function spend(server: Omit<Invite, "token">, token: string, name: string): Promise<Enrolment> {
+  try {
+    return await enrol(server, token, { name, signal: AbortSignal.timeout(ENROL_TIMEOUT_MS) });
+  } catch (error) {
+    if (!(error instanceof CodedError) || error.kind !== "SERVER_TLS" || server.pin !== undefined) throw error;
+    throw new CommandError("SERVER_TLS", error.message, {
+      cause: error,
+      fix: "Use an invite, or --pin, if the server has a certificate authority of its own.",
+    });
+  }
+}
+
+/** The configuration that is about to get a new tunnel, if there is one. */
+async function existing(path: string): Promise<ParsedConfig<ClientConfig> | undefined> {
+  try {
+    return parseConfig(await readConfigFile(path), clientConfigSchema);
+  } catch (error) {
+    if (error instanceof CodedError && error.kind === "CONFIG_MISSING") return undefined;
+    throw error;
+  }
+}
+
+/** The text with a new server and tunnel; rules stay, and those of the former hostname follow to the new one. */
+function withIdentity(path: string, { document, value }: ParsedConfig<ClientConfig>, identity: Identity): string {
+  document.set("server", document.createNode(identity.server));
+  document.set("tunnel", document.createNode(identity.tunnel));
+  const former = value.tunnel.hostname;
+  value.http.forEach(({ domain }, index) => {
+    if (domain !== former && !domain.endsWith(`.${former}`)) return;
+    document.setIn(["http", index, "domain"], domain.slice(0, -former.length) + identity.tunnel.hostname);
+  });
+  return formatDocument(path, document);
 }

@@ -48,9 +48,9 @@ export async function oneShotTcp(
   options: { port?: number } = {},
 ): Promise<void> {
   const target = requireTcpTarget(await targetFromOptions({ target: place }));
-  await oneShot(context, target, [], async ({ tunnel }) => {
+  await oneShot(context, target, [], async ({ tunnel, publish }) => {
     const { port } = await tunnel.request("port.allocate", options);
-    return await tunnel.setRules([{ kind: "tcp", port, target }]);
+    return await publish([{ kind: "tcp", port, target }]);
   });
 }
 

@@ -1,7 +1,8 @@
 import { connect, type Tunnel } from "../../client/client.ts";
-import type { ClientEvent, ConnectOptions } from "../../client/options.ts";
-import { CodedError, toCodedError } from "../../protocol/errors.ts";
+import type { ClientEvent, ClientRule, ConnectOptions } from "../../client/options.ts";
+import { toCodedError } from "../../protocol/errors.ts";
 import type { RuleState } from "../../protocol/message.ts";
+import { CommandError } from "../command_error.ts";
 import type { CommandContext } from "../command_context.ts";
 import type { Log } from "../log.ts";
 import { programLog } from "../program_log.ts";
@@ -18,6 +19,8 @@ export interface ServeContext {
   readonly ended: AbortSignal;
   /** What became of each rule, as the server says first; empty when the tunnel ends before. */
   readonly firstStates: Promise<readonly RuleState[]>;
+  /** Publishes these rules in place of the former. */
+  publish(rules: readonly ClientRule[]): Promise<readonly RuleState[]>;
 }
 
 /** What {@link serveSession} takes. */
@@ -40,18 +43,25 @@ export async function serveSession(
   const { logLevel = "info", ...connectOptions } = options;
   using log = programLog(context, { level: logLevel });
   const first = Promise.withResolvers<readonly RuleState[]>();
-  let states: readonly RuleState[] = [];
+  const known = new Map<string, RuleState>();
   function onEvent(event: ClientEvent): void {
-    logEvent(log, event, states);
-    if (event.kind !== "rules") return;
-    states = event.states;
-    first.resolve(states);
+    logEvent(log, event, known);
+    if (event.kind === "rules") first.resolve(event.states);
   }
   const tunnel = await connectUntil(signals.first, { ...connectOptions, onEvent, logger: log });
   if (tunnel === undefined) return;
   const ended = new AbortController();
   ended.signal.addEventListener("abort", () => first.resolve([]), { once: true });
-  const beside = whileConnected({ tunnel, log, ended: ended.signal, firstStates: first.promise });
+  const beside = whileConnected({
+    ...{ tunnel, log, ended: ended.signal, firstStates: first.promise },
+    async publish(rules) {
+      const states = await tunnel.setRules(rules);
+      const now = new Set(states.map(({ id }) => id));
+      // Forgotten, so that a rule that comes again is told of again.
+      for (const id of known.keys()) if (!now.has(id)) known.delete(id);
+      return states;
+    },
+  });
   // Its failure ends the tunnel; when it is done early the tunnel goes on.
   const failed = beside.then(() => tunnel.closed, (error) => toCodedError(error));
   const asked = whenAborted(signals.first).then(() => undefined);
@@ -82,10 +92,12 @@ async function drain(tunnel: Tunnel, log: Log, second: AbortSignal): Promise<voi
   log.info("stopping", { graceMs: DRAIN_MS, hint: "again to stop at once" });
   const stopped = tunnel.stop({ graceMs: DRAIN_MS });
   await Promise.race([stopped, whenAborted(second)]);
-  if (second.aborted) throw new CodedError("SESSION_CLOSED", "Stopped at once: running streams were cut");
+  if (second.aborted) {
+    throw new CommandError("SESSION_CLOSED", "Stopped at once: running streams were cut", { fix: "" });
+  }
 }
 
-function logEvent(log: Log, event: ClientEvent, before: readonly RuleState[]): void {
+function logEvent(log: Log, event: ClientEvent, known: Map<string, RuleState>): void {
   switch (event.kind) {
     case "connecting":
     case "connected":
@@ -93,7 +105,7 @@ function logEvent(log: Log, event: ClientEvent, before: readonly RuleState[]): v
       // The client logs these itself.
       return;
     case "rules":
-      return logRules(log, event.states, before);
+      return logRules(log, event.states, known);
     case "notice":
       return log[event.level]("notice", { code: event.code, message: event.message });
     case "draining":
@@ -103,15 +115,13 @@ function logEvent(log: Log, event: ClientEvent, before: readonly RuleState[]): v
   }
 }
 
-/** Only what is different from before: the same states come again with each reconnect. */
-function logRules(log: Log, states: readonly RuleState[], before: readonly RuleState[]): void {
-  const known = new Map(before.map((state) => [state.id, state]));
+/** Only what is different from before: the same states come again with each reconnect, and changed ones by themselves. */
+function logRules(log: Log, states: readonly RuleState[], known: Map<string, RuleState>): void {
   for (const state of states) {
     const last = known.get(state.id);
+    known.set(state.id, state);
     if (last?.state === state.state && last.code === state.code) continue;
     if (state.state === "active") log.info("rule active", { rule: state.id, address: state.address });
     else log.warn("rule inactive", { rule: state.id, code: state.code, reason: state.message });
   }
-  const now = new Set(states.map(({ id }) => id));
-  for (const { id } of before) if (!now.has(id)) log.info("rule removed", { rule: id });
 }

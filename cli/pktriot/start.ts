@@ -76,9 +76,9 @@ async function followEdits(path: string, { config, stamp, serve }: Running): Pro
   await applying;
 }
 
-async function applyRules({ tunnel, log, ended }: ServeContext, config: ClientConfig): Promise<void> {
+async function applyRules({ publish, log, ended }: ServeContext, config: ClientConfig): Promise<void> {
   try {
-    await tunnel.setRules(toClientRules(config));
+    await publish(toClientRules(config));
   } catch (error) {
     // At the end the answer no longer matters.
     if (!ended.aborted) log.error("rules not applied", { reason: toCodedError(error).message });
