@@ -14,12 +14,12 @@ Deno.test("Deadline expires once, in the way that was set last", async () => {
 
 Deno.test("the consequence of a Deadline may set the next one", async () => {
   const events: string[] = [];
-  await new Promise<void>((resolve) => {
-    const deadline = new Deadline(1, () => {
-      events.push("first");
-      deadline.replace(1, resolve);
-    });
+  const second = Promise.withResolvers<void>();
+  const deadline: Deadline = new Deadline(1, () => {
+    events.push("first");
+    deadline.replace(1, () => second.resolve());
   });
+  await second.promise;
   assert.deepEqual(events, ["first"]);
 });
 
