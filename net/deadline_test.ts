@@ -15,7 +15,8 @@ Deno.test("Deadline expires once, in the way that was set last", async () => {
 Deno.test("the consequence of a Deadline may set the next one", async () => {
   const events: string[] = [];
   const second = Promise.withResolvers<void>();
-  const deadline: Deadline = new Deadline(1, () => {
+  const deadline = new Deadline(3_600_000, () => {});
+  deadline.replace(1, () => {
     events.push("first");
     deadline.replace(1, () => second.resolve());
   });
