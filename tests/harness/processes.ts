@@ -1,0 +1,209 @@
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type ClientRule, enrol, type Enrolment, parseInvite } from "../../mod.ts";
+import { CapturedLog } from "./captured_log.ts";
+import { tempDir } from "./machine.ts";
+import { run, spawn, type Spawned } from "./programs.ts";
+import { portRange } from "./server.ts";
+import { freePort } from "./tcp_target.ts";
+import { within } from "./wait.ts";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+
+/** One of our programs in a process of its own, with its log (JSON lines) read as it comes. */
+export interface ProgramProcess extends AsyncDisposable {
+  readonly pid: number;
+  readonly log: CapturedLog;
+  readonly program: Spawned;
+  /** Settles with its exit code. */
+  readonly ended: Promise<number>;
+  /** Kills it; resolves when it is gone. */
+  kill(signal?: Deno.Signal): Promise<number>;
+}
+
+function commandOf(name: "spokes" | "pktriot", args: readonly string[]): string[] {
+  return ["run", "-A", "--no-check", "--config", join(ROOT, "deno.json"), join(ROOT, "cli", `${name}.ts`), ...args];
+}
+
+/** Runs a command of ours to its end. */
+export function runProgram(
+  name: "spokes" | "pktriot",
+  args: readonly string[],
+  options: Parameters<typeof run>[2] = {},
+): ReturnType<typeof run> {
+  return run(Deno.execPath(), commandOf(name, args), options);
+}
+
+/** Starts one of our programs. */
+export function spawnProgram(name: "spokes" | "pktriot", args: readonly string[]): ProgramProcess {
+  const log = new CapturedLog();
+  const program = spawn(Deno.execPath(), commandOf(name, ["--log-format", "json", ...args]), {
+    onErrorLine: (line) => addLine(log, line),
+  });
+  const ended = program.finished.then(({ code }) => code);
+  return {
+    ...{ pid: program.pid, log, program, ended },
+    async kill(signal = "SIGKILL") {
+      program.kill(signal);
+      return await within(ended, `${name} to end after ${signal}`, 45_000);
+    },
+    async [Symbol.asyncDispose]() {
+      await program[Symbol.asyncDispose]();
+      await ended;
+    },
+  };
+}
+
+function addLine(log: CapturedLog, line: string): void {
+  if (!line.startsWith("{")) return log.add({ level: "error", event: line, fields: {} });
+  const { level, event, ...fields } = JSON.parse(line);
+  log.add({ level, event, fields });
+}
+
+/** A server in a process of its own. */
+export interface SpokesProcess extends ProgramProcess {
+  readonly httpPort: number;
+  readonly tlsPort: number;
+  readonly adminPort: number;
+  /** Its configuration file; the state is beside it. */
+  readonly config: string;
+  /** A new invite, made by the command of another process. */
+  invite(): Promise<string>;
+  /** Starts it again after its end, with the same state and ports; this handle is the new process then. */
+  again(): Promise<void>;
+}
+
+/** Starts `spokes` on loopback in a folder of its own, and waits until it says that it is ready. */
+export async function spawnSpokes({ yaml = "" }: { yaml?: string } = {}): Promise<SpokesProcess> {
+  const folder = await tempDir();
+  const [httpPort, tlsPort, adminPort] = [await freePort(), await freePort(), await freePort()];
+  const { from, to } = portRange();
+  const config = await folder.write(
+    "spokes.yaml",
+    `domain: tunnels.localhost\naddress: 127.0.0.1:${tlsPort}\nstate: state\n` +
+      `http: { listen: "127.0.0.1:${httpPort}" }\ntls: { listen: "127.0.0.1:${tlsPort}" }\n` +
+      `tcp: { bind: 127.0.0.1, ports: ${from}-${to} }\nadmin: { listen: "127.0.0.1:${adminPort}" }\n${yaml}`,
+  );
+  async function start(): Promise<ProgramProcess> {
+    const started = spawnProgram("spokes", ["--config", config, "start"]);
+    await readyOf(started, "ready");
+    return started;
+  }
+  let current = await start();
+  return {
+    ...{ httpPort, tlsPort, adminPort, config },
+    get pid() {
+      return current.pid;
+    },
+    get log() {
+      return current.log;
+    },
+    get program() {
+      return current.program;
+    },
+    get ended() {
+      return current.ended;
+    },
+    kill: (signal) => current.kill(signal),
+    async invite() {
+      const { code, stdout, stderr } = await runProgram("spokes", ["--config", config, "token", "create", "--json"]);
+      if (code !== 0) throw new Error(`Cannot create a token: ${stderr}`);
+      return JSON.parse(stdout).invite;
+    },
+    async again() {
+      await current[Symbol.asyncDispose]();
+      current = await start();
+    },
+    async [Symbol.asyncDispose]() {
+      await current[Symbol.asyncDispose]();
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function readyOf(started: ProgramProcess, event: string): Promise<void> {
+  const failed = started.ended.then((code) => {
+    throw new Error(`Cannot use it as it ended with ${code}: ${started.program.stderr}`);
+  });
+  await Promise.race([started.log.waitFor(event), failed]);
+}
+
+/** What a client of another process publishes. */
+export interface PktriotSetup {
+  rules?: readonly Extract<ClientRule, { target: unknown }>[];
+  identity?: Enrolment;
+}
+
+/** A client in a process of its own. */
+export interface PktriotProcess extends ProgramProcess {
+  readonly hostname: string;
+  readonly identity: Enrolment;
+  /** Its configuration file. */
+  readonly config: string;
+  again(): Promise<void>;
+}
+
+/** Enrols, writes a configuration with these rules, starts `pktriot`, and waits until it is connected and its rules are known. */
+export async function spawnPktriot(
+  server: { invite(): Promise<string> },
+  { rules = [], identity }: PktriotSetup = {},
+): Promise<PktriotProcess> {
+  const folder = await tempDir();
+  const invite = parseInvite(await server.invite());
+  const enrolment = identity ?? await enrol(invite, invite.token);
+  const config = await folder.write("config.json", JSON.stringify(configOf(invite.server, enrolment, rules)));
+  async function start(): Promise<ProgramProcess> {
+    const started = spawnProgram("pktriot", ["--config", config, "start"]);
+    await readyOf(started, "connected");
+    // The table of the rules is printed when the server has said what became of each.
+    await started.program.printed(/Running|→|->/);
+    return started;
+  }
+  let current = await start();
+  return {
+    ...{ hostname: enrolment.hostname, identity: enrolment, config },
+    get pid() {
+      return current.pid;
+    },
+    get log() {
+      return current.log;
+    },
+    get program() {
+      return current.program;
+    },
+    get ended() {
+      return current.ended;
+    },
+    kill: (signal) => current.kill(signal),
+    async again() {
+      await current[Symbol.asyncDispose]();
+      current = await start();
+    },
+    async [Symbol.asyncDispose]() {
+      await current[Symbol.asyncDispose]();
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function configOf(server: string, { ca, tunnel, token, hostname, name }: Enrolment, rules: readonly ClientRule[]) {
+  return {
+    version: 1,
+    server: { address: server, ...(ca === undefined ? {} : { ca }) },
+    tunnel: { id: tunnel, token, hostname, name },
+    http: rules.filter((rule) => rule.kind === "http").map(({ kind: _, domain = hostname, firewall, ...rule }) => ({
+      ...{ domain, ...rule },
+      ...firewallOf(firewall),
+    })),
+    tcp: rules.filter((rule) => rule.kind === "tcp").map(({ kind: _, firewall, ...rule }) => ({
+      ...rule,
+      ...firewallOf(firewall),
+    })),
+  };
+}
+
+function firewallOf(lines: ClientRule["firewall"] = []): Record<string, unknown> {
+  if (lines.length === 0) return {};
+  const of = (action: string) => lines.filter((line) => line.action === action).map(({ network }) => network);
+  return { firewall: { allow: of("allow"), drop: of("drop") } };
+}
