@@ -18,5 +18,12 @@ export function isCompletionRequest(args: readonly string[]): boolean {
 /** Adds the hidden command that answers shells. */
 export async function addCompletionAnswers(program: CommandUnknownOpts): Promise<void> {
   const { default: tab } = await import("@bomb.sh/tab/commander");
+  shortenDescriptions(program);
   tab(program as unknown as Command, { completionCommandName: "completion-script" });
+}
+
+/** A shell shows one line per command: the summary. */
+function shortenDescriptions(command: CommandUnknownOpts): void {
+  if (command.summary() !== "") command.description(command.summary());
+  for (const child of command.commands) shortenDescriptions(child);
 }

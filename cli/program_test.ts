@@ -1,5 +1,6 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { CodedError } from "../protocol/errors.ts";
+import { pktriotProgram } from "./pktriot/program.ts";
 import { createProgram, runProgram } from "./program.ts";
 import { memoryIo } from "./testing/memory_io.ts";
 
@@ -58,4 +59,17 @@ Deno.test("runProgram() prints help on standard output", async () => {
   equal(await run("route", "add", "--help"), 0);
   equal(io.out.join("\n").includes("Usage: demo route add"), true);
   deepEqual(io.err, []);
+});
+
+Deno.test("runProgram() answers a shell that asks what may come next", async () => {
+  const program = pktriotProgram(memoryIo());
+  const lines: string[] = [];
+  const { log } = console;
+  console.log = (...parts: unknown[]) => void lines.push(parts.join(" "));
+  try {
+    equal(await runProgram(program, ["complete", "--", "route", "http", "a"], memoryIo()), 0);
+  } finally {
+    console.log = log;
+  }
+  deepEqual(lines, ["add\tpublish a domain, or change where it leads", ":4"]);
 });
