@@ -90,13 +90,9 @@ export class ChannelPool {
   /** The channel is free again: the longest waiting stream takes it. */
   onIdle(channel: DataChannel): void {
     if (this.#ended !== null) return channel.close();
-    const [waiter] = this.#waiters;
-    if (waiter === undefined) {
-      this.#idle.push(channel);
-      return;
-    }
-    this.#waiters.delete(waiter);
-    waiter.give(channel);
+    if (channel.closed) return;
+    this.#idle.push(channel);
+    this.#serveWaiters();
   }
 
   /** The channel's connection is gone. */
@@ -110,6 +106,7 @@ export class ChannelPool {
   /** Once a second: looks after liveness, lets go of what is not needed, and asks for what is missing. */
   sweep(now: number): void {
     for (const channel of [...this.#channels]) channel.checkLiveness(now, this.#options);
+    this.#serveWaiters(); // Some may have been heard of again.
     if (now - this.#peakAt > PEAK_HALF_LIFE_MS) {
       this.#peak = Math.max(this.#busy, this.#peak >> 1);
       this.#peakAt = now;
@@ -137,6 +134,15 @@ export class ChannelPool {
 
   get #busy(): number {
     return this.#channels.size - this.#idle.length;
+  }
+
+  #serveWaiters(): void {
+    for (const waiter of this.#waiters) {
+      const channel = this.#takeIdle();
+      if (channel === null) return;
+      this.#waiters.delete(waiter);
+      waiter.give(channel);
+    }
   }
 
   /** A channel that was heard of lately; one that may be dead is pinged and left to the sweep. */

@@ -1,6 +1,6 @@
 import { ProtocolError } from "../protocol/errors.ts";
 import { encodeFrame, FrameDecoder, OPCODE, type Opcode } from "../protocol/frame.ts";
-import { MAX_CONTROL_FRAMES_PER_S, MAX_CONTROL_MESSAGE_BYTES, MAX_FRAGMENTS } from "../protocol/limits.ts";
+import { MAX_CONTROL_MESSAGE_BYTES, MAX_FRAGMENTS } from "../protocol/limits.ts";
 import {
   type ControlMessage,
   encodeControlMessage,
@@ -9,13 +9,14 @@ import {
 } from "../protocol/message.ts";
 import { Deadline } from "./deadline.ts";
 import type { Duplex } from "./duplex.ts";
-import { RateLimit } from "./rate_limit.ts";
+import { PingPong } from "./ping_pong.ts";
 
 /** A message larger than one frame of the 16-bit length form goes out in pieces of this size. */
 const FRAGMENT_BYTES = 65_535;
 /** A closing handshake that is not answered in this time is not waited for. */
 const CLOSE_TIMEOUT_MS = 2_000;
 
+const NO_BYTES = new Uint8Array(0);
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder("utf-8", { fatal: true });
 
@@ -37,14 +38,18 @@ export class ControlChannel {
   readonly #transport: Duplex;
   readonly #options: ControlChannelOptions;
   readonly #decoder: FrameDecoder;
-  readonly #controlFrames = new RateLimit(MAX_CONTROL_FRAMES_PER_S);
-  #signsOfLife: (() => void)[] = [];
-  #pieces: Uint8Array[] = [];
+  readonly #pingPong: PingPong;
+  /** Who waits for a sign of life, and is told whether one came. */
+  readonly #waitingForLife = new Set<(alive: boolean) => void>();
+  /** The message so far, in a buffer that grows: a peer that sends byte by byte costs no more than another. */
+  #message = NO_BYTES;
   #bytes = 0;
   #fragments = 0;
   #inMessage = false;
-  #controlPayload: Uint8Array = new Uint8Array(0);
+  #controlPayload: Uint8Array = NO_BYTES;
   #sending: Promise<void> = Promise.resolve();
+  #reading: Promise<Uint8Array | null> | null = null;
+  #closing: Promise<void> | null = null;
 
   constructor(transport: Duplex, options: ControlChannelOptions) {
     this.#transport = transport;
@@ -52,6 +57,13 @@ export class ControlChannel {
     this.closed = transport.closed;
     this.#decoder = new FrameDecoder({ masked: !options.client, maxPayloadBytes: MAX_CONTROL_MESSAGE_BYTES });
     if (options.initial !== undefined) this.#decoder.push(options.initial);
+    this.#pingPong = new PingPong({
+      write: (opcode, payload) => transport.write(this.#frame(opcode, payload)),
+      onFailed: () => {
+        // Whoever receives sees that the connection is gone.
+      },
+    });
+    this.closed.then(() => this.#tellSigns(false));
   }
 
   /** Sends a message; messages keep their order. */
@@ -59,57 +71,85 @@ export class ControlChannel {
     const bytes = ENCODER.encode(encodeControlMessage(message));
     const before = this.#sending;
     const sent = before.then(() => this.#sendFragments(bytes));
-    this.#sending = sent.catch(() => {});
+    this.#sending = sent.catch(() => {
+      // Whoever sent it is told; the next one fails by itself.
+    });
     return sent;
   }
 
   /**
-   * The next message, or `null` when the peer has closed.
+   * The next message, or `null` when the peer has closed, or when we have.
    * @throws {ProtocolError} when the peer broke the protocol; {StreamResetError} when the connection broke
    */
   async receive(): Promise<ControlMessage | UnknownMessage | null> {
     for (;;) {
+      if (this.#closing !== null) {
+        await this.#closing;
+        return null;
+      }
       const message = this.#decode();
       if (message !== undefined) return message;
-      const chunk = await this.#transport.read();
+      const chunk = await this.#read();
+      if (this.#closing !== null) continue; // From here on the close reads.
       if (chunk === null) return null;
       this.heardAt = performance.now();
-      for (const tell of this.#signsOfLife.splice(0)) tell();
+      this.#tellSigns(true);
       this.#decoder.push(chunk);
     }
   }
 
   /** Asks for a sign of life. */
-  async ping(): Promise<void> {
-    await this.#transport.write(this.#frame(OPCODE.ping, new Uint8Array(0)));
+  ping(): Promise<void> {
+    return this.#pingPong.ping();
   }
 
   /** Whether the peer gives any sign of life within the time, ms. Somebody must be receiving. */
   async isAlive(withinMs: number): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     using _deadline = new Deadline(withinMs, () => resolve(false));
-    this.#signsOfLife.push(() => resolve(true));
-    this.closed.then(() => resolve(false));
+    this.#waitingForLife.add(resolve);
     this.ping().catch(() => resolve(false));
-    return await promise;
+    return await promise.finally(() => this.#waitingForLife.delete(resolve));
   }
 
-  /** Ends the channel after everything sent has gone out. */
-  async close(): Promise<void> {
+  /** Ends the channel after everything sent has gone out. Idempotent; never rejects. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  /** Cuts the connection. */
+  reset(): void {
+    this.#transport.reset();
+  }
+
+  async #close(): Promise<void> {
     using _deadline = new Deadline(CLOSE_TIMEOUT_MS, () => this.#transport.reset());
     try {
       await this.#sending;
       await this.#transport.write(this.#frame(OPCODE.close, new Uint8Array([0x03, 0xe8]))); // 1000, normal closure
       await this.#transport.closeWrite();
+      // Until the peer has ended too: to cut on unread bytes could destroy what we sent last.
+      while (await (this.#reading ?? this.#transport.read()) !== null);
     } catch {
       // The connection is gone already.
     }
     this.#transport.close();
   }
 
-  /** Cuts the connection. */
-  reset(): void {
-    this.#transport.reset();
+  async #read(): Promise<Uint8Array | null> {
+    const read = this.#transport.read();
+    if (!(read instanceof Promise)) return read;
+    this.#reading = read;
+    try {
+      return await read;
+    } finally {
+      this.#reading = null;
+    }
+  }
+
+  #tellSigns(alive: boolean): void {
+    for (const tell of this.#waitingForLife) tell(alive);
   }
 
   async #sendFragments(bytes: Uint8Array): Promise<void> {
@@ -138,9 +178,7 @@ export class ControlChannel {
   #collect(piece: Uint8Array): ControlMessage | UnknownMessage | undefined {
     const decoder = this.#decoder;
     if (decoder.opcode === OPCODE.binary) throw new ProtocolError("Cannot take binary frames on a control channel");
-    this.#bytes += piece.length;
-    if (this.#bytes > MAX_CONTROL_MESSAGE_BYTES) throw new ProtocolError("Cannot read a control message over 1 MiB");
-    this.#pieces.push(piece.slice());
+    this.#append(piece);
     if (!decoder.frameEnd) return undefined;
     if ((decoder.opcode === OPCODE.continuation) !== this.#inMessage) {
       throw new ProtocolError("Cannot read a message whose pieces are out of order");
@@ -152,14 +190,21 @@ export class ControlChannel {
     return decoder.fin ? this.#finishMessage() : undefined;
   }
 
-  #finishMessage(): ControlMessage | UnknownMessage {
-    const whole = new Uint8Array(this.#bytes);
-    let at = 0;
-    for (const piece of this.#pieces) {
-      whole.set(piece, at);
-      at += piece.length;
+  #append(piece: Uint8Array): void {
+    const length = this.#bytes + piece.length;
+    if (length > MAX_CONTROL_MESSAGE_BYTES) throw new ProtocolError("Cannot read a control message over 1 MiB");
+    if (length > this.#message.length) {
+      const grown = new Uint8Array(Math.min(2 * length, MAX_CONTROL_MESSAGE_BYTES));
+      grown.set(this.#message.subarray(0, this.#bytes));
+      this.#message = grown;
     }
-    this.#pieces = [];
+    this.#message.set(piece, this.#bytes);
+    this.#bytes = length;
+  }
+
+  #finishMessage(): ControlMessage | UnknownMessage {
+    const whole = this.#message.subarray(0, this.#bytes);
+    this.#message = NO_BYTES;
     this.#bytes = 0;
     this.#fragments = 0;
     return parseControlMessage(decodeText(whole));
@@ -171,17 +216,11 @@ export class ControlChannel {
     const payload = new Uint8Array(this.#controlPayload.length + piece.length);
     payload.set(this.#controlPayload);
     payload.set(piece, this.#controlPayload.length);
-    this.#controlPayload = decoder.frameEnd ? new Uint8Array(0) : payload;
+    this.#controlPayload = decoder.frameEnd ? NO_BYTES : payload;
     if (!decoder.frameEnd) return false;
-    if (!this.#controlFrames.take()) throw new ProtocolError("Cannot take so many control frames a second");
-    if (decoder.opcode === OPCODE.ping) this.#pong(payload);
-    return decoder.opcode === OPCODE.close;
-  }
-
-  #pong(payload: Uint8Array): void {
-    Promise.resolve(this.#transport.write(this.#frame(OPCODE.pong, payload))).catch(() => {
-      // The reader will see that the connection is gone.
-    });
+    if (decoder.opcode === OPCODE.close) return true;
+    this.#pingPong.take(decoder.opcode, payload);
+    return false;
   }
 
   #frame(opcode: Opcode, payload: Uint8Array): Uint8Array {

@@ -1,4 +1,4 @@
-import { CodedError, errorFromWire, ProtocolError, StreamResetError, toCodedError } from "../protocol/errors.ts";
+import { type CodedError, errorFromWire, ProtocolError, StreamResetError, toCodedError } from "../protocol/errors.ts";
 import {
   encodeFrame,
   FRAME_HEADER_ROOM_BYTES,
@@ -8,7 +8,6 @@ import {
   writeFrameHeader,
 } from "../protocol/frame.ts";
 import {
-  MAX_CONTROL_FRAMES_PER_S,
   MAX_DATA_PAYLOAD_BYTES,
   MAX_EMPTY_FRAGMENTS,
   MAX_FRAGMENTS,
@@ -18,7 +17,7 @@ import {
 import { parseStreamMessage, type StreamMessage, type StreamOpen } from "../protocol/stream_message.ts";
 import { Deadline } from "./deadline.ts";
 import type { Duplex, MaybePromise } from "./duplex.ts";
-import { RateLimit } from "./rate_limit.ts";
+import { PingPong } from "./ping_pong.ts";
 
 /** An `rst` that cannot be written in this time is not waited for: the connection closes, which says the same. */
 const RESET_WRITE_TIMEOUT_MS = 5_000;
@@ -57,7 +56,7 @@ export class DataChannel {
   readonly #transport: Duplex;
   readonly #options: DataChannelOptions;
   readonly #decoder: FrameDecoder;
-  readonly #controlFrames = new RateLimit(MAX_CONTROL_FRAMES_PER_S);
+  readonly #pingPong: PingPong;
   #stream: ChannelStream | null = null;
   #closed = false;
   /** Somebody waits for bytes: only then does the peer's silence mean anything. */
@@ -74,14 +73,6 @@ export class DataChannel {
   /** What arrived for a stream that was opened while the idle channel was already reading. */
   #kept: Uint8Array | StreamMessage | null = null;
   #controlPieces = new Uint8Array(0);
-  /** A ping or pong is not yet written: the peer does not read. */
-  #controlWaits = false;
-  /** The pong to write after it; only the latest ping must be answered (RFC 6455 5.5.3). */
-  #nextPong: Uint8Array | null = null;
-  /** Pings that may yet be answered. */
-  #pongsDue = 0;
-  /** Control frames that may come beyond the rate: those that piled up while we were held back arrive all at once. */
-  #controlCredit = 0;
   /** Whether something was written since the last check, and when such a check was last made. */
   #wrote = false;
   #wroteAt: number = performance.now();
@@ -91,6 +82,10 @@ export class DataChannel {
   constructor(transport: Duplex, options: DataChannelOptions) {
     this.#transport = transport;
     this.#options = options;
+    this.#pingPong = new PingPong({
+      write: (opcode, payload) => this.#write(this.#encode(opcode, payload)),
+      onFailed: () => this.close(),
+    });
     this.#decoder = new FrameDecoder({ masked: !options.client, maxPayloadBytes: MAX_RECEIVED_FRAME_BYTES });
     if (options.initial !== undefined) this.#decoder.push(options.initial);
     transport.closed.then(() => this.#onClosed());
@@ -142,7 +137,7 @@ export class DataChannel {
   ping(now: number): void {
     this.#pingedAt = now;
     this.#wroteAt = now;
-    this.#control(OPCODE.ping, new Uint8Array(0));
+    this.#pingPong.ping();
   }
 
   /** Ends the connection; a running stream is reset. */
@@ -294,8 +289,7 @@ export class DataChannel {
     this.#listening = false;
     if (chunk === null) throw new StreamResetError("The channel was closed in the middle of a stream");
     const now = performance.now();
-    // One for each second: a peer that is held back like us pings every 25 s.
-    this.#controlCredit = Math.max(this.#controlCredit, Math.floor((now - this.heardAt) / 1000));
+    this.#pingPong.noteSilence(now - this.heardAt);
     this.heardAt = now;
     this.#pingedAt = null;
     this.#quietSince = null;
@@ -381,40 +375,14 @@ export class DataChannel {
     const payload = this.#controlPieces;
     this.#controlPieces = new Uint8Array(0);
     if (decoder.opcode === OPCODE.close) throw new StreamResetError("The peer closed the channel");
-    this.#countControlFrame();
-    if (decoder.opcode === OPCODE.ping) this.#control(OPCODE.pong, payload);
+    this.#pingPong.take(decoder.opcode, payload);
   }
 
-  #countControlFrame(): void {
-    if (this.#decoder.opcode === OPCODE.pong && this.#pongsDue > 0) {
-      this.#pongsDue--;
-    } else if (!this.#controlFrames.take() && --this.#controlCredit < 0) {
-      throw new ProtocolError("Cannot take so many control frames a second");
-    }
-  }
-
-  /** Sends a ping or pong; while one waits to be written, nothing piles up behind it but the latest pong. */
-  #control(opcode: typeof OPCODE.ping | typeof OPCODE.pong, payload: Uint8Array): void {
-    if (this.#controlWaits) {
-      if (opcode === OPCODE.pong) this.#nextPong = payload;
-      return;
-    }
-    if (opcode === OPCODE.ping) this.#pongsDue++;
-    this.#controlWaits = true;
-    this.#post(this.#encode(opcode, payload), () => {
-      this.#controlWaits = false;
-      const pong = this.#nextPong;
-      this.#nextPong = null;
-      if (pong !== null) this.#control(OPCODE.pong, pong);
-    });
-  }
-
-  /** Sends without waiting: small things whose number is bounded, and whose failure the reader will see as the end. */
-  #post(what: StreamMessage | Uint8Array, onSent: () => void = nothing): void {
+  /** Sends without waiting; a failure is seen as the end of the channel. */
+  #post(message: StreamMessage): void {
     try {
-      const sent = what instanceof Uint8Array ? this.#write(what) : this.sendMessage(what);
-      if (sent instanceof Promise) sent.then(onSent, () => this.close());
-      else onSent();
+      const sent = this.sendMessage(message);
+      if (sent instanceof Promise) sent.catch(() => this.close());
     } catch {
       this.close();
     }
@@ -725,8 +693,6 @@ function decodeText(bytes: Uint8Array): string {
     throw new ProtocolError("Cannot read a text frame as it is not UTF-8", { cause });
   }
 }
-
-function nothing(): void {}
 
 function randomKey(): Uint8Array {
   return crypto.getRandomValues(new Uint8Array(4));

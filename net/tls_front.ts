@@ -1,4 +1,4 @@
-import net from "node:net";
+import type net from "node:net";
 import tls from "node:tls";
 import { CodedError } from "../protocol/errors.ts";
 import { parseClientHello } from "../protocol/client_hello.ts";
@@ -87,8 +87,11 @@ class Handshake {
 
   begin(): void {
     this.#socket.on("readable", this.#onReadable);
-    this.#socket.once("end", () => this.#socket.destroy());
+    this.#socket.once("end", this.#onEnd);
   }
+
+  /** The peer left before it said what it wants. */
+  readonly #onEnd = (): void => void this.#socket.destroy();
 
   readonly #onReadable = (): void => {
     const chunk = this.#socket.read() as Uint8Array | null;
@@ -98,11 +101,21 @@ class Handshake {
     if (hello.kind === "incomplete" && this.#peeked.length < MAX_CLIENT_HELLO_BYTES) return;
     this.#socket.off("readable", this.#onReadable);
     if (hello.kind !== "hello") return this.#refuse(ALERT_DECODE_ERROR);
-    const decision = this.#options.decide({ serverName: hello.serverName, alpn: hello.alpn, peer: this.#peer });
+    const decision = this.#decide({ serverName: hello.serverName, alpn: hello.alpn, peer: this.#peer });
     if (decision.kind === "refuse") return this.#refuse(ALERT_UNRECOGNIZED_NAME);
+    this.#socket.off("end", this.#onEnd);
     this.#socket.unshift(this.#peeked);
     this.#terminate(decision, hello.serverName ?? "");
   };
+
+  /** Whatever goes wrong in there concerns this connection alone (security R2, R52). */
+  #decide(name: TlsName): TlsDecision {
+    try {
+      return this.#options.decide(name);
+    } catch {
+      return { kind: "refuse" };
+    }
+  }
 
   #terminate(decision: Extract<TlsDecision, { kind: "terminate" }>, serverName: string): void {
     const raw = this.#socket;

@@ -51,9 +51,10 @@ export async function requestUpgrade(duplex: Duplex, request: UpgradeRequest): P
 /** The refusal in an error answer of a door. */
 export async function readRefusal(head: ResponseHead, reader: HttpReader): Promise<CodedError> {
   const decoder = bodyDecoder(responseFraming(head, "GET"), "response");
+  const text = new TextDecoder();
   let body = "";
   for (let pieces = await reader.readBody(decoder); pieces !== null; pieces = await reader.readBody(decoder)) {
-    for (const piece of pieces) body += new TextDecoder().decode(piece);
+    for (const piece of pieces) body += text.decode(piece, { stream: true });
     if (body.length > MAX_REFUSAL_BYTES) break;
   }
   return parseRefusal(body) ??

@@ -24,7 +24,7 @@ export function parseClientHello(bytes: Uint8Array): ClientHello {
   try {
     return readHello(reader);
   } catch (error) {
-    if (error instanceof RangeError) return { kind: "invalid", reason: "a length points outside the message" };
+    if (error instanceof RangeError) return { kind: "invalid", reason: "a length does not fit the message" };
     throw error;
   }
 }
@@ -88,19 +88,27 @@ function readHello(reader: Reader): ClientHello {
       if (type === EXTENSION_ALPN) alpn = readAlpn(body);
     }
   }
+  reader.end();
   return { kind: "hello", serverName, alpn };
 }
 
-/** The one host name of the list; a name with a byte outside the grammar counts as none, so that it can match nothing. */
+/**
+ * The one host name of the list; a name with a byte outside the grammar counts as none, so that it can match nothing. Several
+ * names, or bytes behind them, are refused: whoever reads the message after us might take another one.
+ */
 function readServerName(body: Reader): string | undefined {
   const list = new Reader(body.take(body.u16()));
-  if (list.u8() !== 0) return undefined;
+  body.end();
+  const type = list.u8();
   const name = latin1(list.take(list.u16())).toLowerCase();
+  list.end();
+  if (type !== 0) return undefined;
   return /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(name) ? name : undefined;
 }
 
 function readAlpn(body: Reader): readonly string[] {
   const list = new Reader(body.take(body.u16()));
+  body.end();
   const names: string[] = [];
   while (list.left > 0) names.push(latin1(list.take(list.u8())));
   return names;
@@ -127,6 +135,11 @@ class Reader {
     if (length > this.left) throw new RangeError("Cannot read past the end");
     this.#at += length;
     return this.#bytes.subarray(this.#at - length, this.#at);
+  }
+
+  /** @throws {RangeError} when something is left */
+  end(): void {
+    if (this.left > 0) throw new RangeError("Cannot stop before the end");
   }
 
   u8(): number {
