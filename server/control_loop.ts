@@ -4,8 +4,10 @@ import type { Logger } from "../net/log.ts";
 import { CodedError, ProtocolError, StreamResetError, toCodedError } from "../protocol/errors.ts";
 import { MAX_NETWORKS_PER_RULE, MAX_OPEN_REQUESTS, MAX_RULES } from "../protocol/limits.ts";
 import type { ControlMessage, Hello, UnknownMessage, Welcome } from "../protocol/message.ts";
+import type { Rule } from "../protocol/rule.ts";
 import type { ServerLimits } from "./limits.ts";
 import { answerRequest } from "./requests.ts";
+import { RuleUpdates } from "./rule_updates.ts";
 import type { Session } from "./session.ts";
 import type { Sessions } from "./sessions.ts";
 import type { ServerState } from "./state/server_state.ts";
@@ -26,6 +28,8 @@ export interface ControlDial {
   tunnel: Tunnel;
   control: ControlChannel;
   from: string;
+  /** The connection's place among those that belong to no session yet; given up when it does. */
+  admitted: Disposable;
 }
 
 /** One control channel, from the client's hello to its end. */
@@ -33,6 +37,7 @@ export class ControlLoop {
   readonly #parts: ControlLoopParts;
   readonly #dial: ControlDial;
   #requests = 0;
+  #updates: RuleUpdates | null = null;
 
   constructor(parts: ControlLoopParts, dial: ControlDial) {
     this.#parts = parts;
@@ -41,13 +46,15 @@ export class ControlLoop {
 
   /** Never rejects: what goes wrong ends the channel, and a violation its session. */
   async run(): Promise<void> {
-    const { control, tunnel, from } = this.#dial;
+    const { control, tunnel, from, admitted } = this.#dial;
     let session: Session | undefined;
     try {
       const hello = await this.#receiveHello();
-      const joined = await this.#parts.sessions.join({ tunnel, hello, control, from });
-      session = joined.session;
-      await control.send(this.#welcome(session, joined.resumed));
+      session = await this.#parts.sessions.join({
+        ...{ tunnel, hello, control, from },
+        welcome: (joined, resumed) => this.#welcome(joined, resumed),
+      });
+      admitted[Symbol.dispose]();
       await this.#serve(session);
     } catch (error) {
       await this.#end(session, error);
@@ -96,6 +103,7 @@ export class ControlLoop {
         return this.#answer(session, message);
       case "drain":
         session.draining = true;
+        session.publisher.detachIdle();
         return;
       case "bye":
         return await session.end(new CodedError("SESSION_CLOSED", "The client has stopped"));
@@ -114,15 +122,13 @@ export class ControlLoop {
     }
   }
 
-  /** Applied beside the reading of further messages; the publisher keeps the order. */
-  #applyRules(session: Session, revision: number, rules: Parameters<Session["publisher"]["apply"]>[0]): void {
+  /** Applied beside the reading of further messages. */
+  #applyRules(session: Session, revision: number, rules: readonly Rule[]): void {
     if (session.role !== "serve") {
       throw new ProtocolError('Cannot take "rules" from a session that only uses the tunnel');
     }
-    session.publisher.apply(rules).then(
-      (states) => session.send({ kind: "rules.applied", revision, rules: states }),
-      (error) => session.end(toCodedError(error)),
-    );
+    this.#updates ??= new RuleUpdates(session);
+    this.#updates.push(revision, rules);
   }
 
   #answer(session: Session, message: Extract<ControlMessage, { kind: "request" }>): void {
@@ -130,10 +136,10 @@ export class ControlLoop {
       throw new ProtocolError(`Cannot take more than ${MAX_OPEN_REQUESTS} requests at once`);
     }
     this.#requests++;
-    answerRequest(message, { session, ...this.#parts }).then((answer) => {
-      this.#requests--;
-      session.send({ kind: "response", id: message.id, ...answer });
-    });
+    // Until its answer has gone out: a client that asks and does not read must not fill our memory.
+    answerRequest(message, { session, ...this.#parts })
+      .then((answer) => session.send({ kind: "response", id: message.id, ...answer }))
+      .then(() => this.#requests--);
   }
 
   async #end(session: Session | undefined, error: unknown): Promise<void> {

@@ -40,7 +40,8 @@ export class HttpUpstreams {
 
   /** The exchange on it ended cleanly: the next one may use it. */
   putBack(upstream: HttpUpstream): void {
-    if (upstream.revision !== this.#rule.revision || this.#rule.withdrawn) return upstream.detach();
+    const { revision, withdrawn, session } = this.#rule;
+    if (upstream.revision !== revision || withdrawn || session.draining) return upstream.detach();
     this.#idle.push(upstream);
     upstream.park(() => this.#remove(upstream));
   }

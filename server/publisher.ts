@@ -73,7 +73,7 @@ export class Publisher {
     if (published === undefined) return;
     const error = new CodedError("RULE_UNKNOWN", "What the rule needs was released");
     this.#withdraw(published, error);
-    this.#session.send({
+    void this.#session.send({
       kind: "rules.applied",
       revision: 0,
       rules: [{ id, state: "inactive", code: error.code, message: error.message }],
@@ -91,6 +91,11 @@ export class Publisher {
   reclaimAttached(): boolean {
     for (const rule of this.#published.values()) if (rule.upstreams?.closeOldest() === true) return true;
     return false;
+  }
+
+  /** The client is about to stop: idle connections to targets must not look like work that runs. */
+  detachIdle(): void {
+    for (const rule of this.#published.values()) rule.upstreams?.closeIdle();
   }
 
   /** The session ends: nothing of it stays published. */
