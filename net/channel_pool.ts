@@ -117,10 +117,12 @@ export class ChannelPool {
     this.#replenish();
   }
 
-  /** Pings every channel: the control channel was resumed, and some may not have survived. */
-  pingAll(): void {
+  /** The control channel was resumed: some channels may not have survived, and what was asked for meanwhile was not heard. */
+  resume(): void {
     const now = performance.now();
     for (const channel of this.#channels) channel.ping(now);
+    this.#asked = 0;
+    this.#replenish();
   }
 
   /** The session has ended: resets every stream and refuses whoever waits. */

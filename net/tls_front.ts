@@ -49,41 +49,51 @@ const ALERT_DECODE_ERROR = new Uint8Array([21, 3, 3, 0, 2, 2, 50]);
  * Opens the one public TLS port: reads each ClientHello, and lets `decide` say who takes the connection.
  * @throws {CodedError} LISTEN_FAILED
  */
-export function listenTlsFront(options: TlsFrontOptions): Promise<Bound> {
-  return listen(options, (socket, peer) => {
+export async function listenTlsFront(options: TlsFrontOptions): Promise<Bound> {
+  const shaking = new Set<net.Socket>();
+  const bound = await listen(options, (socket, peer) => {
     const admitted = options.admit(peer);
     if (admitted === null) return void socket.resetAndDestroy();
+    shaking.add(socket);
     socket.on("error", () => socket.destroy());
-    new Handshake(socket, peer, options, admitted).begin();
+    new Handshake(socket, peer, { ...options, admitted, onDone: () => shaking.delete(socket) }).begin();
   });
+  return {
+    address: bound.address,
+    stop: () => bound.stop(),
+    async [Symbol.asyncDispose](): Promise<void> {
+      await bound[Symbol.asyncDispose]();
+      // What has been handed on is its owner's to close.
+      for (const socket of shaking) socket.resetAndDestroy();
+    },
+  };
+}
+
+interface HandshakeOptions extends TlsFrontOptions {
+  admitted: Disposable;
+  /** It has ended, or its connection has an owner now. */
+  onDone: () => void;
 }
 
 /** One connection up to its finished handshake. */
 class Handshake {
   readonly #socket: net.Socket;
   readonly #peer: { address: string; port: number };
-  readonly #options: TlsFrontOptions;
+  readonly #options: HandshakeOptions;
   readonly #deadline: Deadline;
   #peeked = new Uint8Array(0);
 
-  constructor(
-    socket: net.Socket,
-    peer: { address: string; port: number },
-    options: TlsFrontOptions,
-    admitted: Disposable,
-  ) {
+  constructor(socket: net.Socket, peer: { address: string; port: number }, options: HandshakeOptions) {
     this.#socket = socket;
     this.#peer = peer;
     this.#options = options;
     this.#deadline = new Deadline(options.handshakeMs, () => socket.resetAndDestroy());
     socket.once("close", () => {
       this.#deadline[Symbol.dispose]();
-      admitted[Symbol.dispose]();
+      options.admitted[Symbol.dispose]();
+      options.onDone();
     });
-    this.#admitted = admitted;
   }
-
-  readonly #admitted: Disposable;
 
   begin(): void {
     this.#socket.on("readable", this.#onReadable);
@@ -129,8 +139,9 @@ class Handshake {
     secure.on("_tlsError", () => raw.destroy());
     secure.once("secure", () => {
       this.#deadline[Symbol.dispose]();
+      this.#options.onDone();
       const duplex = new SocketDuplex(secure, raw);
-      decision.onConnection({ duplex, serverName, peer: this.#peer, admitted: this.#admitted });
+      decision.onConnection({ duplex, serverName, peer: this.#peer, admitted: this.#options.admitted });
     });
   }
 

@@ -94,6 +94,7 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
     limits,
     log,
     publishing,
+    exists: (id) => state.tunnels.exists(id),
     onJoin: (session) => {
       log.info("tunnel connected", {
         ...{ tunnel: session.tunnel.id, hostname: session.tunnel.hostname, role: session.role, from: session.from },
@@ -126,7 +127,11 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
       hostname: tlsOptions.hostname,
       port: tlsOptions.port,
       handshakeMs: limits.tlsHandshakeMs,
-      admit: ({ address }) => unauthenticated.admit(address),
+      admit: ({ address }) => {
+        const admitted = unauthenticated.admit(address);
+        if (admitted === null) metrics.countRefusal("TOO_MANY_CONNECTIONS");
+        return admitted;
+      },
       decide: ({ serverName }) => {
         if (serverName !== hostname && serverName !== INTERNAL_SNI) return { kind: "refuse" };
         return {

@@ -34,8 +34,8 @@ export class Authenticator {
 
   /** Whatever `verify` gives, unless the address has to wait. */
   async #check<T>(credential: string, from: string, verify: () => Promise<T>): Promise<T> {
-    this.#penalties.assertNone(from);
     try {
+      this.#penalties.assertNone(from);
       return await verify();
     } catch (error) {
       this.noteFailure(credential, from, toCodedError(error));
@@ -43,8 +43,9 @@ export class Authenticator {
     }
   }
 
-  /** Notes that a credential was refused, when it was wrong. */
+  /** Notes that a credential was refused; one that was wrong has its price. */
   noteFailure(credential: string, from: string, error: CodedError): void {
+    this.#metrics.countRefusal(error.kind);
     if (!WRONG.has(error.kind)) return;
     this.#metrics.authFailures++;
     this.#penalties.add(from);

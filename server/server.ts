@@ -80,12 +80,12 @@ class Server implements SpokesServer {
     drain();
     for (const listener of [http, tls, tcpEdge]) listener.stop();
     endpoint.drain();
-    for (const session of sessions.all) session.send({ kind: "drain", graceMs });
+    for (const session of sessions.all) void session.send({ kind: "drain", graceMs });
     httpEdge.drain();
     await this.#idleOr(graceMs);
     const error = new CodedError("SERVER_DRAINING");
     await Promise.all(sessions.all.map((session) => session.end(error)));
-    await Promise.all([httpEdge.cut(), tcpEdge.cut(), endpoint.idle()]);
+    await Promise.all([httpEdge.cut(), tcpEdge.cut(), endpoint.cut()]);
     await this.#stack.disposeAsync();
     this.#onClosed();
   }

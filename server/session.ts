@@ -59,7 +59,7 @@ export class Session {
     this.#opens = new RateLimit(limits.opensPerSecond);
     this.publisher = new Publisher(this, options.publishing);
     this.pool = new ChannelPool({
-      ask: (count) => this.send({ kind: "pool", count }),
+      ask: (count) => void this.send({ kind: "pool", count }),
       reclaim: () => this.publisher.reclaimAttached(),
       waitMs: limits.channelWaitMs,
       queue: limits.channelQueue,
@@ -100,11 +100,16 @@ export class Session {
     });
   }
 
-  /** Sends a control message; one that cannot be sent is dropped, since the state is told anew after a resume. */
-  send(message: ControlMessage): void {
-    this.#control?.send(message).catch((error) => {
+  /**
+   * Sends a control message; one that cannot be sent is dropped, since the state is told anew after a resume. Settles when it has gone
+   * out or was dropped, and never rejects.
+   */
+  async send(message: ControlMessage): Promise<void> {
+    try {
+      await this.#control?.send(message);
+    } catch (error) {
       this.#options.log.debug("control message lost", { session: this.id, kind: message.kind, reason: String(error) });
-    });
+    }
   }
 
   /** Takes in an upgraded data channel. @throws {CodedError} LIMIT_EXCEEDED, SESSION_CLOSED */
@@ -145,8 +150,14 @@ export class Session {
     }
     this.#streams++;
     try {
-      const acquired = this.pool.acquire();
-      return this.#openOn(acquired instanceof Promise ? await acquired : acquired, message);
+      let acquired = this.pool.acquire();
+      let channel = acquired instanceof Promise ? await acquired : acquired;
+      // One that was given to a waiting stream may be lost before the stream's turn comes.
+      while (channel.closed) {
+        acquired = this.pool.acquire();
+        channel = acquired instanceof Promise ? await acquired : acquired;
+      }
+      return this.#openOn(channel, message);
     } catch (error) {
       this.#streams--;
       throw error;

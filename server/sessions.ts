@@ -1,8 +1,8 @@
 import { timingSafeEqual } from "node:crypto";
 import type { ControlChannel } from "../net/control_channel.ts";
-import { CodedError } from "../protocol/errors.ts";
+import { CodedError, toCodedError } from "../protocol/errors.ts";
 import { MAX_USE_SESSIONS } from "../protocol/limits.ts";
-import type { Hello } from "../protocol/message.ts";
+import type { Hello, Welcome } from "../protocol/message.ts";
 import type { ServerLimits } from "./limits.ts";
 import { Session, type SessionOptions } from "./session.ts";
 import type { Tunnel } from "./state/tunnels.ts";
@@ -13,10 +13,14 @@ export interface Joining {
   hello: Hello;
   control: ControlChannel;
   from: string;
+  /** What the client is greeted with: the first message of every control channel. */
+  welcome: (session: Session, resumed: boolean) => Welcome;
 }
 
 /** What every session gets. */
 export type SessionParts = Pick<SessionOptions, "limits" | "log" | "publishing"> & {
+  /** Whether the tunnel still exists, asked from the store itself. */
+  exists: (tunnelId: string) => Promise<boolean>;
   onJoin: (session: Session) => void;
   onEnd: (session: Session, error: CodedError) => void;
 };
@@ -51,10 +55,10 @@ export class Sessions {
   }
 
   /**
-   * The session for a client that has said hello: its own again when it resumes, otherwise a new one.
-   * @throws {CodedError} ALREADY_RUNNING, TOO_MANY_SESSIONS
+   * The session for a client that has said hello: its own again when it resumes, otherwise a new one. The client is welcomed.
+   * @throws {CodedError} ALREADY_RUNNING, TOO_MANY_SESSIONS, REVOKED
    */
-  async join(joining: Joining): Promise<{ session: Session; resumed: boolean }> {
+  async join(joining: Joining): Promise<Session> {
     const { id } = joining.tunnel;
     const turn = (this.#joining.get(id) ?? Promise.resolve()).then(() => this.#join(joining));
     const settled = turn.catch(() => {
@@ -68,12 +72,16 @@ export class Sessions {
     }
   }
 
-  /** The session that a credential `id.secret` proves, in the same time whether or not the id exists. @throws {CodedError} TOKEN_INVALID */
+  /**
+   * The session that a credential `id.secret` proves, in the same time whether or not the id exists.
+   * @throws {CodedError} SESSION_UNKNOWN (it may have ended a moment ago), TOKEN_INVALID for the wrong secret of a live one
+   */
   authenticate(credential: string): Session {
     const dot = credential.indexOf(".");
     const session = this.#byId.get(credential.slice(0, Math.max(0, dot)));
     const right = sameSecret(credential.slice(dot + 1), session?.secret ?? "");
-    if (session === undefined || !right) throw new CodedError("TOKEN_INVALID", "The session credential is not valid");
+    if (session === undefined) throw new CodedError("SESSION_UNKNOWN");
+    if (!right) throw new CodedError("TOKEN_INVALID", "The session credential is not valid");
     return session;
   }
 
@@ -98,12 +106,12 @@ export class Sessions {
     }
   }
 
-  async #join(joining: Joining): Promise<{ session: Session; resumed: boolean }> {
+  async #join(joining: Joining): Promise<Session> {
     const resumed = this.#resume(joining);
-    if (resumed !== null) return { session: resumed, resumed: true };
+    if (resumed !== null) return resumed;
     if (joining.hello.role === "serve") await this.#makeRoom(joining);
     else this.#assertFewUsing(joining.tunnel.id);
-    const { tunnel, hello, from, control } = joining;
+    const { tunnel, hello, from } = joining;
     const session = new Session({
       ...this.#parts,
       tunnel,
@@ -111,20 +119,34 @@ export class Sessions {
       from,
       onEnd: (ended, error) => this.#onEnd(ended, error),
     });
-    session.attachControl(control);
     this.#byId.set(session.id, session);
     if (hello.role === "serve") this.#serving.set(tunnel.id, session);
+    await this.#assertNotRevoked(session);
+    greet(session, joining, false);
     this.#parts.onJoin(session);
-    return { session, resumed: false };
+    return session;
   }
 
-  #resume({ hello, tunnel, control }: Joining): Session | null {
+  /** Its token was good when it dialled; a removal since then met no session to end. From here on it meets this one. */
+  async #assertNotRevoked(session: Session): Promise<void> {
+    let error = new CodedError("REVOKED");
+    try {
+      if (await this.#parts.exists(session.tunnel.id) && !session.ended) return;
+    } catch (cause) {
+      error = toCodedError(cause);
+    }
+    await session.end(error);
+    throw error;
+  }
+
+  #resume(joining: Joining): Session | null {
+    const { hello, tunnel } = joining;
     if (hello.resume === undefined) return null;
     const session = this.#byId.get(hello.resume.session);
     if (session === undefined || session.tunnel.id !== tunnel.id || session.role !== hello.role) return null;
     if (!sameSecret(hello.resume.secret, session.secret)) return null;
-    session.attachControl(control);
-    session.pool.pingAll();
+    greet(session, joining, true);
+    session.pool.resume();
     return session;
   }
 
@@ -161,6 +183,12 @@ export class Sessions {
     if (this.#serving.get(session.tunnel.id) === session) this.#serving.delete(session.tunnel.id);
     this.#parts.onEnd(session, error);
   }
+}
+
+/** The welcome is on its way before anybody else can send on the channel. A failure is the reader's to see. */
+function greet(session: Session, { control, welcome }: Joining, resumed: boolean): void {
+  control.send(welcome(session, resumed)).catch(() => control.reset());
+  session.attachControl(control);
 }
 
 function replaced(): CodedError {

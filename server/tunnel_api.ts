@@ -39,7 +39,9 @@ export function tunnelApi(state: ServerState, authenticator: Authenticator): Fet
 
 /** An error as the doors tell it. */
 export function refusal(error: CodedError): Response {
-  const unauthorized = ["TOKEN_INVALID", "TOKEN_EXPIRED", "TOKEN_USED", "REVOKED"].includes(error.kind);
+  const unauthorized = ["TOKEN_INVALID", "TOKEN_EXPIRED", "TOKEN_USED", "REVOKED", "SESSION_UNKNOWN"].includes(
+    error.kind,
+  );
   const status = unauthorized ? 401 : error.kind === "TOO_MANY_ATTEMPTS" ? 429 : errorStatus(error.kind).status;
   const message = error.kind === "INTERNAL" ? "The server has a fault" : error.message;
   return Response.json({ error: { code: error.code, message } }, {

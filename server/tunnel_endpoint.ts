@@ -7,7 +7,7 @@ import { acceptUpgrade } from "../net/upgrade.ts";
 import { CodedError, toCodedError } from "../protocol/errors.ts";
 import { DOORS } from "../protocol/limits.ts";
 import type { Authenticator } from "./authenticator.ts";
-import { ControlLoop, type ControlLoopParts } from "./control_loop.ts";
+import { type ControlDial, ControlLoop, type ControlLoopParts } from "./control_loop.ts";
 import type { ServerLimits } from "./limits.ts";
 import type { Sessions } from "./sessions.ts";
 import { parseBearer, refusal, tunnelApi } from "./tunnel_api.ts";
@@ -28,6 +28,7 @@ export class TunnelEndpoint {
   readonly #parts: TunnelEndpointParts;
   readonly #api: FetchHandler;
   readonly #running = new Set<Promise<void>>();
+  readonly #ending = new AbortController();
   #draining = false;
 
   constructor(parts: TunnelEndpointParts) {
@@ -37,6 +38,7 @@ export class TunnelEndpoint {
 
   /** Takes a terminated TLS connection to the tunnel endpoint. */
   take(connection: TlsConnection): void {
+    if (this.#ending.signal.aborted) return connection.duplex.reset();
     this.#track(this.#serve(connection), connection);
   }
 
@@ -45,8 +47,9 @@ export class TunnelEndpoint {
     this.#draining = true;
   }
 
-  /** Settles when no connection is being dealt with. */
-  async idle(): Promise<void> {
+  /** Resets every connection that belongs to no session, and settles when none is being dealt with. */
+  async cut(): Promise<void> {
+    this.#ending.abort();
     while (this.#running.size > 0) await Promise.all(this.#running);
   }
 
@@ -61,21 +64,28 @@ export class TunnelEndpoint {
   async #serve(connection: TlsConnection): Promise<void> {
     const { limits, log } = this.#parts;
     const { address } = connection.peer;
-    await serveFetch(connection.duplex, this.#draining ? () => refusal(new CodedError("SERVER_DRAINING")) : this.#api, {
+    await serveFetch(connection.duplex, (...request) => this.#answer(...request), {
       proto: "https",
       address,
       log,
       maxBodyBytes: MAX_BODY_BYTES,
       headMs: limits.headMs,
+      signal: this.#ending.signal,
       onUpgrade: async (upgrade) => {
         try {
           await this.#upgrade(upgrade, connection);
           return undefined;
         } catch (error) {
+          // Once it has said 101 there is no other way to refuse it; before, the refusal is written.
+          if (upgrade.taken) connection.duplex.reset(error);
           return refusal(toCodedError(error));
         }
       },
     });
+  }
+
+  #answer(...request: Parameters<FetchHandler>): ReturnType<FetchHandler> {
+    return this.#draining ? refusal(new CodedError("SERVER_DRAINING")) : this.#api(...request);
   }
 
   /** Checks the credential, then upgrades: nothing is given to a connection that proved nothing. */
@@ -97,9 +107,19 @@ export class TunnelEndpoint {
     const tunnel = await authenticator.tunnel(parseBearer(upgrade.head.fields.get("authorization")), from);
     if (this.#draining) throw new CodedError("SERVER_DRAINING");
     const initial = await switchProtocols(upgrade);
-    connection.admitted[Symbol.dispose]();
     const control = new ControlChannel(upgrade.duplex, { client: false, secure: true, initial });
-    this.#track(new ControlLoop(this.#parts, { tunnel, control, from }).run(), connection);
+    this.#track(this.#control({ tunnel, control, from, admitted: connection.admitted }), connection);
+  }
+
+  async #control(dial: ControlDial): Promise<void> {
+    const { signal } = this.#ending;
+    const abort = (): void => dial.control.reset();
+    signal.addEventListener("abort", abort, { once: true });
+    try {
+      await new ControlLoop(this.#parts, dial).run();
+    } finally {
+      signal.removeEventListener("abort", abort);
+    }
   }
 
   async #upgradeData(upgrade: FetchUpgrade, connection: TlsConnection, opener: string | null): Promise<void> {

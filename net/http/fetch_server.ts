@@ -26,6 +26,8 @@ export interface FetchUpgrade {
   /** The protocols asked for, as sent. */
   readonly protocols: string;
   readonly duplex: Duplex;
+  /** Whether `take()` was called. */
+  readonly taken: boolean;
   /**
    * Ends the server's watch over the connection, which needs another deadline from now on. Gives the bytes that came behind the head; valid
    * until the next read of the duplex.
@@ -152,14 +154,16 @@ class FetchConnection {
 
   async #upgrade(head: RequestHead, protocols: string): Promise<Response | "taken" | undefined> {
     if (this.#options.onUpgrade === undefined) return undefined;
-    let taken = false;
-    const take = (): Uint8Array => {
-      taken = true;
-      this.#deadline[Symbol.dispose]();
-      return this.#reader.rest();
+    const upgrade = {
+      ...{ head, protocols, duplex: this.#duplex, taken: false },
+      take: (): Uint8Array => {
+        upgrade.taken = true;
+        this.#deadline[Symbol.dispose]();
+        return this.#reader.rest();
+      },
     };
-    const response = await this.#options.onUpgrade({ head, protocols, duplex: this.#duplex, take });
-    return taken ? "taken" : response;
+    const response = await this.#options.onUpgrade(upgrade);
+    return upgrade.taken ? "taken" : response;
   }
 
   async #respond(head: RequestHead, body: FetchBody): Promise<Response> {

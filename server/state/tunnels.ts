@@ -147,6 +147,11 @@ export class Tunnels implements Disposable {
     return toPublic(await this.#update(id, (stored) => ({ ...stored, name })));
   }
 
+  /** Whether the tunnel exists, asked from the store itself. */
+  async exists(id: string): Promise<boolean> {
+    return await this.#store.get(PREFIX + id) !== null;
+  }
+
   /** The tunnel as far as this process knows. */
   get(id: string): Tunnel | undefined {
     const stored = this.#tunnels.get(id);
