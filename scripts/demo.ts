@@ -1,6 +1,6 @@
-import { get } from "node:http";
 import { parseArgs } from "node:util";
 import { startTcpService, startWebService } from "./demo_services.ts";
+import { httpGet } from "./http_get.ts";
 import { type LoopbackTunnel, startLoopbackTunnel } from "./loopback_tunnel.ts";
 import { programsFromSource, programsIn } from "./programs.ts";
 
@@ -11,7 +11,7 @@ Starts a server, a client and two example services on loopback, until Ctrl-C.
   --check            do one request through each rule, then end
   --quiet            do not show the logs of the two programs`;
 
-/** A request through the tunnel of `--check` is done long before. */
+/** The exchange over TCP of `--check` is done long before. */
 const CHECK_TIMEOUT_MS = 10_000;
 /** What browsers show in the address line; another one when it is taken. */
 const HTTP_PORT = 8080;
@@ -99,34 +99,13 @@ Ctrl-C stops everything.
 
 /** One request through each rule; what came back is printed. */
 async function checkTunnel({ httpPort, tcpPorts }: LoopbackTunnel): Promise<number> {
-  const answer = await httpGet(httpPort, "hello.localhost");
+  const answer = await httpGet(httpPort, `hello.localhost:${httpPort}`);
   console.log(`HTTP: ${answer.status} ${answer.text.trim().split("\n")[0]}`);
   const shouted = await tcpShout(tcpPorts[0]!, "sent through the tunnel");
   console.log(`TCP: ${shouted}`);
   const ok = answer.status === 200 && answer.text.startsWith("Hello") && shouted === "SENT THROUGH THE TUNNEL";
   console.log(ok ? "Both services are reachable through the server" : "FAILED: this is not what the services say");
   return ok ? 0 : 1;
-}
-
-/** Names are resolved here by nobody, as not every system knows names under localhost. */
-function httpGet(port: number, host: string): Promise<{ status: number; text: string }> {
-  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; text: string }>();
-  const options = {
-    host: "127.0.0.1",
-    port,
-    headers: { host: `${host}:${port}` },
-    agent: false,
-    timeout: CHECK_TIMEOUT_MS,
-  };
-  const request = get(options, async (response) => {
-    const parts: string[] = [];
-    response.setEncoding("utf8");
-    for await (const part of response) parts.push(part);
-    resolve({ status: response.statusCode ?? 0, text: parts.join("") });
-  });
-  request.on("error", reject);
-  request.on("timeout", () => request.destroy(new Error("Cannot wait any longer for the answer over HTTP")));
-  return promise;
 }
 
 /** The answer to one line, with the end of the connection seen on both sides. */

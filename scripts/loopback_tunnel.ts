@@ -19,6 +19,8 @@ export interface LoopbackTunnelOptions {
   readonly tcp: readonly string[];
   /** Taken when it is free. */
   readonly httpPort?: number;
+  /** Where the client dials the server. @default "127.0.0.1" */
+  readonly serverHost?: string;
   /** Limits of the server, by their keys in `spokes.yaml`. */
   readonly limits?: Readonly<Record<string, number | string>>;
   /** What the two programs log. */
@@ -41,15 +43,15 @@ export interface LoopbackTunnel extends AsyncDisposable {
 /** Sets a server and a client up with the commands a person would type, and waits until the services are reachable. */
 export async function startLoopbackTunnel(options: LoopbackTunnelOptions): Promise<LoopbackTunnel> {
   await using stack = new AsyncDisposableStack();
-  const { programs, onLine } = options;
+  const { programs, onLine, serverHost = LOOPBACK } = options;
   const folder = await Deno.makeTempDir({ prefix: "spokes-" });
   stack.defer(() => Deno.remove(folder, { recursive: true }));
   const serverConfig = join(folder, "spokes.yaml");
   const clientConfig = join(folder, "pktriot.json");
   const [httpPort, tlsPort, adminPort] = [freePort(options.httpPort), freePort(8443), freePort(9400)];
 
-  const invite = await initServer(programs, { folder, serverConfig, httpPort, tlsPort, adminPort });
-  await bindToLoopback(serverConfig, { httpPort, tlsPort, limits: options.limits ?? {} });
+  const invite = await initServer(programs, { folder, serverHost, httpPort, tlsPort, adminPort });
+  await bindListeners(serverConfig, { httpPort, tls: `${serverHost}:${tlsPort}`, limits: options.limits ?? {} });
   const server = stack.use(startProgram(programs.spokes, {
     args: ["--config", serverConfig, "start"],
     onLine: (line) => onLine?.("spokes", line),
@@ -65,7 +67,8 @@ export async function startLoopbackTunnel(options: LoopbackTunnelOptions): Promi
   for (const label of Object.keys(options.http)) await becomesActive(client, `http/${label}.${DOMAIN}`);
   for (const port of tcpPorts) await becomesActive(client, `tcp/${port}`);
   // The last line that it prints about them: what follows is no longer of the start.
-  await client.line(new RegExp(` -> ${[...Object.values(options.http), ...options.tcp].at(-1) ?? ""}$`));
+  const last = [...Object.values(options.http), ...options.tcp].at(-1) ?? "default page";
+  await client.line(new RegExp(` -> ${last}$`));
 
   // Last in, first out: the client ends first, as it would only try to reach a server that has gone.
   const owned = stack.move();
@@ -78,22 +81,22 @@ export async function startLoopbackTunnel(options: LoopbackTunnelOptions): Promi
 /** Writes configuration and state, and gives the invite. */
 async function initServer(
   { spokes }: Programs,
-  at: { folder: string; serverConfig: string; httpPort: number; tlsPort: number; adminPort: number },
+  at: { folder: string; serverHost: string; httpPort: number; tlsPort: number; adminPort: number },
 ): Promise<string> {
-  const flags = ["--domain", DOMAIN, "--dir", at.folder, "--address", `${LOOPBACK}:${at.tlsPort}`, "--json"];
+  const flags = ["--domain", DOMAIN, "--dir", at.folder, "--address", `${at.serverHost}:${at.tlsPort}`, "--json"];
   const ports = ["--http-port", `${at.httpPort}`, "--tls-port", `${at.tlsPort}`, "--admin-port", `${at.adminPort}`];
   const { invite } = JSON.parse(await runProgram(spokes, ["init", ...flags, ...ports]));
   return invite;
 }
 
 /** A server is for the world; this one is not. */
-async function bindToLoopback(
+async function bindListeners(
   path: string,
-  { httpPort, tlsPort, limits }: { httpPort: number; tlsPort: number; limits: Readonly<Record<string, unknown>> },
+  { httpPort, tls, limits }: { httpPort: number; tls: string; limits: Readonly<Record<string, unknown>> },
 ): Promise<void> {
   const config = parseDocument(await Deno.readTextFile(path));
   config.setIn(["http", "listen"], `${LOOPBACK}:${httpPort}`);
-  config.setIn(["tls", "listen"], `${LOOPBACK}:${tlsPort}`);
+  config.setIn(["tls", "listen"], tls);
   config.set("tcp", { bind: LOOPBACK });
   if (Object.keys(limits).length > 0) config.set("limits", limits);
   await Deno.writeTextFile(path, config.toString());

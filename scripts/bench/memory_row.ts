@@ -1,0 +1,113 @@
+import { dialServer } from "../../client/dial_server.ts";
+import { resolveServerAddress } from "../../client/server_address.ts";
+import { connect, type ConnectOptions, enrol, parseInvite, type Tunnel } from "../../mod.ts";
+import type { Duplex } from "../../net/duplex.ts";
+import { requestUpgrade } from "../../net/upgrade.ts";
+import { DOORS } from "../../protocol/limits.ts";
+import { startLoopbackTunnel } from "../loopback_tunnel.ts";
+import { type Programs, runProgram } from "../programs.ts";
+import type { BenchContext, Row, RowResult } from "./row.ts";
+import { residentKiB, settledKiB } from "./resident_memory.ts";
+
+/** Idle data channels of a session with traffic; the server lets more than 32 beside them go. */
+const CHANNELS_PER_TUNNEL = 4;
+const EXTRA_CHANNELS = 24;
+/** Of the tunnels, how many get extra channels: both ends' file descriptors are limited. */
+const EXTRA_SHARE = 0.2;
+const PARALLEL = 16;
+
+/** What the server keeps in memory for those who do nothing. */
+export function memoryRow(programs: Programs): Row {
+  return {
+    name: "memory",
+    about: "memory of the server for idle tunnels and channels",
+    run: (context) => measure(context, programs),
+  };
+}
+
+async function measure(context: BenchContext, programs: Programs): Promise<RowResult[]> {
+  const { tunnels: count, note } = context;
+  await using stack = new AsyncDisposableStack();
+  // A server of its own: one that was under load has memory to spare.
+  const tunnel = stack.use(await startLoopbackTunnel({ programs, http: {}, tcp: [] }));
+  const { pid } = tunnel.server;
+  const invite = await makeInvite(programs, tunnel.serverConfig, count);
+  note(`memory: enrolling ${count} tunnels`);
+  const { token, ...server } = parseInvite(invite);
+  const enrolments = await parallel(count, () => enrol(server, token, { name: "idle" }));
+  const before = await settledKiB(pid);
+
+  note(`memory: connecting ${count} tunnels`);
+  const credentials: string[] = [];
+  const address: Pick<ConnectOptions, "server" | "sni" | "ca"> = {
+    ...server,
+    ...(enrolments[0]?.ca === undefined ? {} : { ca: enrolments[0].ca }),
+  };
+  await parallel(count, async (index): Promise<Tunnel> => {
+    return stack.use(
+      await connect({
+        ...address,
+        token: enrolments[index]!.token,
+        onEvent: (event) => {
+          if (event.kind === "connected") credentials.push(`${event.welcome.session}.${event.welcome.secret}`);
+        },
+      }),
+    );
+  });
+  await whenChannels(tunnel.adminPort, count * CHANNELS_PER_TUNNEL);
+  const connected = await settledKiB(pid);
+
+  const chosen = credentials.slice(0, Math.ceil(count * EXTRA_SHARE));
+  const extra = chosen.length * EXTRA_CHANNELS;
+  note(`memory: opening ${extra} more channels`);
+  const target = resolveServerAddress(address);
+  await parallel(extra, async (index): Promise<Duplex> => {
+    const duplex = await dialServer(target);
+    stack.defer(() => duplex.reset());
+    const path = `${DOORS.data}?opener=server`;
+    await requestUpgrade(duplex, { host: target.sni, path, bearer: chosen[index % chosen.length]! });
+    return duplex;
+  });
+  const opened = await residentKiB(pid);
+  const perChannel = (opened - connected) / extra;
+  const perTunnel = (connected - before) / count - (CHANNELS_PER_TUNNEL - 1) * perChannel;
+  return [
+    { title: `Server, before ${count} tunnels`, unit: "MiB", values: { product: before / 1024 }, ratios: false },
+    {
+      title: `Server, ${count} idle tunnels with ${CHANNELS_PER_TUNNEL} channels each`,
+      ...{ unit: "MiB", values: { product: connected / 1024 }, ratios: false },
+    },
+    { title: "Idle tunnel (control and one channel)", unit: "KiB", values: { product: perTunnel }, ratios: false },
+    { title: "Idle channel", unit: "KiB", values: { product: perChannel }, ratios: false },
+  ];
+}
+
+async function makeInvite({ spokes }: Programs, config: string, uses: number): Promise<string> {
+  const args = ["--config", config, "token", "create", "--uses", `${uses}`, "--json"];
+  return JSON.parse(await runProgram(spokes, args)).invite;
+}
+
+/** Waits until the server counts so many data channels. */
+async function whenChannels(adminPort: number, wanted: number): Promise<void> {
+  for (const end = performance.now() + 60_000; performance.now() < end;) {
+    const text = await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text();
+    const channels = Number(/^spokes_data_channels (\d+)$/m.exec(text)?.[1]);
+    if (channels >= wanted) return;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error(`Cannot measure: there are not ${wanted} channels after 60 s`);
+}
+
+/** Runs a number of actions, a few at a time. */
+async function parallel<T>(count: number, action: (index: number) => Promise<T>): Promise<T[]> {
+  const results: T[] = [];
+  let next = 0;
+  async function work(): Promise<void> {
+    while (next < count) {
+      const index = next++;
+      results[index] = await action(index);
+    }
+  }
+  await Promise.all(Array.from({ length: PARALLEL }, work));
+  return results;
+}
