@@ -69,7 +69,8 @@ export class DataChannel {
   #fragments = 0;
   #emptyFragments = 0;
   #message: "text" | "binary" | null = null;
-  #parked: Promise<boolean> | null = null;
+  /** The read of the idle channel. */
+  #parked: Promise<void> | null = null;
   /** What arrived for a stream that was opened while the idle channel was already reading. */
   #kept: Uint8Array | StreamMessage | null = null;
   #controlPieces = new Uint8Array(0);
@@ -79,6 +80,7 @@ export class DataChannel {
   /** The stream was reset: what still comes is discarded until the peer closes. */
   #aborted = false;
 
+  /** The transport must take a write while another one waits, as sockets do: a pong may come between the frames of a stream. */
   constructor(transport: Duplex, options: DataChannelOptions) {
     this.#transport = transport;
     this.#options = options;
@@ -211,52 +213,45 @@ export class DataChannel {
     this.close();
   }
 
-  /** Between streams: answers pings, notices the end, and takes the peer's next stream. */
+  /** Between streams: answers pings, notices the end, and takes the peer's next stream. What had come already is dealt with at once. */
   #wait(): void {
-    this.#parked = this.#park();
-  }
-
-  async #park(): Promise<boolean> {
     try {
-      const message = await this.#nextWhileIdle();
-      if (message === null) return true;
-      this.#answer(message);
+      for (;;) {
+        const event = this.#decode();
+        if (event !== null) return this.#answer(event);
+        const chunk = this.#transport.read();
+        if (chunk instanceof Promise) {
+          this.#parked = this.#park(chunk);
+          return;
+        }
+        this.#feed(chunk);
+      }
     } catch (error) {
       this.violate(error);
     }
-    return false;
   }
 
-  /** The message that ends the idle time; `null` when our own stream began meanwhile and the event is for it. */
-  async #nextWhileIdle(): Promise<StreamMessage | null> {
-    for (;;) {
-      const event = this.#decode();
-      if (event !== null) {
-        if (this.#stream !== null) return this.#keep(event);
-        if (event instanceof Uint8Array) throw new ProtocolError("Cannot take bytes as no stream is open");
-        return event;
-      }
-      this.#listening = true;
-      const chunk = this.#transport.read();
-      this.#feed(chunk instanceof Promise ? await chunk : chunk);
+  async #park(first: Promise<Uint8Array | null>): Promise<void> {
+    try {
+      const event = await this.#receiveLater(first);
+      if (this.#stream === null) this.#answer(event);
+      else this.#kept = event; // Our own stream began meanwhile, and this is for it.
+    } catch (error) {
+      this.violate(error);
     }
   }
 
-  #keep(event: Uint8Array | StreamMessage): null {
-    this.#kept = event;
-    return null;
-  }
-
-  #answer(message: StreamMessage): void {
-    if (message.kind !== "open") throw new ProtocolError(`Cannot take "${message.kind}" as no stream is open`);
+  #answer(event: Uint8Array | StreamMessage): void {
+    if (event instanceof Uint8Array) throw new ProtocolError("Cannot take bytes as no stream is open");
+    if (event.kind !== "open") throw new ProtocolError(`Cannot take "${event.kind}" as no stream is open`);
     if (this.#options.opener) throw new ProtocolError("Cannot take a stream as this side opens them");
     const stream = new ChannelStream(this, { role: "answerer" });
     this.#stream = stream;
-    this.#serve(stream, message);
+    this.#parked = null;
+    this.#serve(stream, event);
   }
 
   async #serve(stream: ChannelStream, open: StreamOpen): Promise<void> {
-    this.#parked = null;
     try {
       await this.#options.onStream?.(stream, open);
     } catch (error) {
@@ -264,7 +259,7 @@ export class DataChannel {
     }
   }
 
-  async #receiveParked(parked: Promise<boolean>): Promise<Uint8Array | StreamMessage> {
+  async #receiveParked(parked: Promise<void>): Promise<Uint8Array | StreamMessage> {
     await parked;
     this.#parked = null;
     const kept = this.#kept;
