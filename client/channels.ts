@@ -1,4 +1,6 @@
 import { type ChannelStream, DataChannel } from "../net/data_channel.ts";
+import { Deadline } from "../net/deadline.ts";
+import type { Duplex } from "../net/duplex.ts";
 import type { Logger } from "../net/log.ts";
 import { requestUpgrade } from "../net/upgrade.ts";
 import { toCodedError } from "../protocol/errors.ts";
@@ -9,6 +11,8 @@ import type { ResolvedServerAddress } from "./server_address.ts";
 
 /** Dials at once: enough to fill a pool quickly, too few to look like a flood. */
 const PARALLEL_DIALS = 8;
+/** The server answers an upgrade within this time: a dial that hangs would keep its place among the parallel ones. */
+const UPGRADE_TIMEOUT_MS = 10_000;
 /** A channel silent for so long is pinged, and closed when it stays silent. */
 const LIVENESS = { silenceMs: 25_000, pongMs: 10_000 } as const;
 
@@ -19,13 +23,15 @@ export interface ChannelsOptions {
   credential: string;
   onStream: (stream: ChannelStream, open: StreamOpen) => Promise<void>;
   log: Logger;
+  /** @default 10_000 */
+  upgradeMs?: number;
 }
 
 /** The data channels of one session at the client: dials as many as the server asks for. */
 export class Channels {
   readonly #options: ChannelsOptions;
   readonly #channels = new Set<DataChannel>();
-  readonly #streams = new Set<ChannelStream>();
+  readonly #streams = new Set<Promise<void>>();
   readonly #ending = new AbortController();
   #wanted = 0;
   #dialling = 0;
@@ -60,7 +66,7 @@ export class Channels {
 
   /** Settles when no stream is under way. */
   async idle(): Promise<void> {
-    while (this.#streams.size > 0) await Promise.all([...this.#streams].map((stream) => stream.closed));
+    while (this.#streams.size > 0) await Promise.all(this.#streams);
   }
 
   /** Closes everything; running streams are reset. */
@@ -86,26 +92,21 @@ export class Channels {
 
   /** A dial that fails is not repeated here: the server asks again while it needs more. */
   async #dial(): Promise<void> {
-    const { address, credential, log, onStream } = this.#options;
+    const { address, log, onStream } = this.#options;
     const { signal } = this.#ending;
     try {
       const duplex = await dialServer(address, signal);
-      const abort = (): void => duplex.reset();
-      signal.addEventListener("abort", abort, { once: true });
-      const initial = await requestUpgrade(duplex, {
-        host: address.sni,
-        path: `${DOORS.data}?opener=server`,
-        bearer: credential,
-      }).finally(() => signal.removeEventListener("abort", abort));
+      const initial = await this.#upgrade(duplex);
       if (signal.aborted) return duplex.reset();
       const channel = new DataChannel(duplex, {
         client: true,
         opener: false,
         secure: true,
         initial,
-        onStream: async (stream, open) => {
-          this.#streams.add(stream);
-          await onStream(stream, open).finally(() => this.#streams.delete(stream));
+        onStream: (stream, open) => {
+          const served = onStream(stream, open).finally(() => this.#streams.delete(served));
+          this.#streams.add(served);
+          return served;
         },
         onClosed: (closed, violation) => {
           this.#channels.delete(closed);
@@ -117,6 +118,25 @@ export class Channels {
       if (signal.aborted) return;
       const { code, message } = toCodedError(error);
       log.warn("data channel failed", { code, reason: message });
+    }
+  }
+  async #upgrade(duplex: Duplex): Promise<Uint8Array> {
+    const { address, credential, upgradeMs = UPGRADE_TIMEOUT_MS } = this.#options;
+    const { signal } = this.#ending;
+    const abort = (): void => duplex.reset();
+    signal.addEventListener("abort", abort, { once: true });
+    using _deadline = new Deadline(upgradeMs, () => duplex.reset(new Error("no answer in time")));
+    try {
+      return await requestUpgrade(duplex, {
+        host: address.sni,
+        path: `${DOORS.data}?opener=server`,
+        bearer: credential,
+      });
+    } catch (error) {
+      duplex.reset();
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", abort);
     }
   }
 }

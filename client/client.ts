@@ -44,7 +44,7 @@ export interface Tunnel extends AsyncDisposable {
   request<M extends RequestMethod>(method: M, params: RequestParams<M>): Promise<RequestResult<M>>;
   /** Settles when the client has ended: with the reason, or `undefined` after `stop()`. */
   readonly closed: Promise<CodedError | undefined>;
-  /** Takes no new streams, lets running ones end for up to `graceMs`, then cuts them. */
+  /** Takes no new streams, lets running ones end for up to `graceMs` (default: 0), then cuts them. A second call with 0 cuts them at once. */
   stop(options?: { graceMs?: number }): Promise<void>;
 }
 
@@ -68,6 +68,8 @@ class Client implements Tunnel {
   readonly #instance = crypto.randomUUID();
   readonly #ending = new AbortController();
   readonly #connected = Promise.withResolvers<void>();
+  /** Resolves when running streams are not waited for any longer. */
+  readonly #cut = Promise.withResolvers<void>();
   readonly #onClosed: (error: CodedError | undefined) => void;
   #rules: readonly ClientRule[];
   #revision = 0;
@@ -140,8 +142,9 @@ class Client implements Tunnel {
     return await this.#pending.ask(method, params, (message) => control.send(message));
   }
 
-  stop(options: { graceMs?: number } = {}): Promise<void> {
-    this.#stopping ??= this.#stop(options.graceMs ?? 0);
+  stop({ graceMs = 0 }: { graceMs?: number } = {}): Promise<void> {
+    if (graceMs === 0) this.#cut.resolve();
+    this.#stopping ??= this.#stop(graceMs);
     return this.#stopping;
   }
 
@@ -178,9 +181,8 @@ class Client implements Tunnel {
   }
 
   async #drained(graceMs: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    using _deadline = new Deadline(graceMs, resolve);
-    await Promise.race([promise, this.#channels?.idle()]);
+    using _deadline = new Deadline(graceMs, () => this.#cut.resolve());
+    await Promise.race([this.#cut.promise, this.#channels?.idle()]);
   }
 
   /** Connects, and connects again, until it is stopped or refused. */
@@ -223,8 +225,9 @@ class Client implements Tunnel {
     } catch (error) {
       return toCodedError(error, "SERVER_UNREACHABLE");
     } finally {
+      // Attempts that never got that far do not prolong what is left of the session.
+      if (this.#control !== null) this.#lostAt = performance.now();
       this.#control = null;
-      this.#lostAt = performance.now();
       control?.reset();
     }
   }

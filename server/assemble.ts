@@ -77,7 +77,10 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
   const tcpEdge = new TcpEdge({ bind: tcp.bind, visitors, lingerMs: limits.lingerMs, metrics, log });
   const store = stack.use(await openStore(options, log));
   const state = stack.use(
-    await openServerState(store, { domain, hostname, ports: tcp, probe: (port) => tcpEdge.probe(port), log }),
+    await openServerState(store, {
+      ...{ domain, hostname, ports: tcp, log, temporaryTunnelMs: limits.temporaryTunnelMs },
+      probe: (port) => tcpEdge.probe(port),
+    }),
   );
   const credentials = await openCredentials(options, { hostname, stack, log });
 

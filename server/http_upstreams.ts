@@ -1,7 +1,7 @@
 import { Deadline } from "../net/deadline.ts";
 import type { ChannelStream } from "../net/data_channel.ts";
 import type { MaybePromise } from "../net/duplex.ts";
-import { StreamResetError } from "../protocol/errors.ts";
+import { CodedError, StreamResetError } from "../protocol/errors.ts";
 import type { AcquireOptions, HttpRoute, UpstreamStream } from "./edge/http_context.ts";
 import type { PublishedRule } from "./published_rule.ts";
 
@@ -64,6 +64,12 @@ export class HttpUpstreams {
     if (signal.aborted) {
       stream.reset();
       signal.throwIfAborted();
+    }
+    // While the stream waited for its channel, the firewall may have been edited.
+    if (!this.#rule.allows(address)) {
+      const error = new CodedError("FORBIDDEN");
+      stream.reset(error);
+      throw error;
     }
     const upstream = new HttpUpstream({ owner: this, rule: this.#rule, stream });
     upstream.lend(address);

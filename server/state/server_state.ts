@@ -16,6 +16,8 @@ export interface ServerStateOptions {
   readonly ports: PortRange;
   /** Whether a port can be bound on the server now. @default always */
   readonly probe?: (port: number) => Promise<boolean>;
+  /** A one-shot's tunnel is removed this long after its session ended. @default 5 minutes */
+  readonly temporaryTunnelMs?: number;
   readonly now?: () => number;
   readonly log?: Logger;
 }

@@ -47,6 +47,8 @@ export interface TunnelParts {
 }
 
 export interface TunnelsOptions {
+  /** A temporary tunnel is removed this long after its session ended. @default 5 minutes */
+  readonly temporaryTunnelMs?: number;
   readonly now?: () => number;
   readonly log?: Logger;
 }
@@ -54,7 +56,7 @@ export interface TunnelsOptions {
 /** After the token was rotated the old one stays valid until the new one is first used: an answer that got lost locks nobody out. */
 type StoredTunnel = Tunnel & { readonly digest: string; readonly nextDigest?: string };
 
-/** A temporary tunnel is removed this long after its session ended. */
+/** Default of `temporaryTunnelMs`: long enough to start a one-shot again at the same address. */
 export const TEMPORARY_GRACE_MS = 5 * 60_000;
 /** As many as a tunnel has `use` sessions: each one-shot hangs on one. */
 const MAX_TEMPORARY_TUNNELS = 64;
@@ -69,6 +71,7 @@ export class Tunnels implements Disposable {
   readonly #names: Names;
   readonly #ports: Ports;
   readonly #now: () => number;
+  readonly #temporaryMs: number;
   readonly #tunnels: StoreMirror<StoredTunnel>;
   readonly #sightings: Sightings;
   readonly #listeners = new Set<(change: TunnelChange) => void>();
@@ -79,6 +82,7 @@ export class Tunnels implements Disposable {
     this.#ports = parts.ports;
     this.#sightings = parts.sightings;
     this.#now = options.now ?? Date.now;
+    this.#temporaryMs = options.temporaryTunnelMs ?? TEMPORARY_GRACE_MS;
     this.#tunnels = new StoreMirror<StoredTunnel>(PREFIX, {
       parse: parseStored,
       onChange: (id, next) => this.#tell(next === undefined ? { kind: "removed", id } : changeOf(next)),
@@ -182,7 +186,7 @@ export class Tunnels implements Disposable {
   }
 
   /**
-   * Removes temporary tunnels that nobody has seen for 5 minutes, unless `isLive` knows better. Returns the ids of the removed tunnels.
+   * Removes temporary tunnels that nobody has seen for `temporaryTunnelMs`, unless `isLive` knows better. Returns the ids of the removed tunnels.
    */
   async sweepTemporary(now: number, isLive: (id: string) => boolean = () => false): Promise<string[]> {
     const removed: string[] = [];
@@ -190,7 +194,7 @@ export class Tunnels implements Disposable {
       if (tunnel.parent === undefined || isLive(tunnel.id)) continue;
       const orphaned = this.#tunnels.get(tunnel.parent) === undefined;
       const seenAt = this.#sightings.get(tunnel.id)?.at ?? tunnel.createdAt;
-      if (!orphaned && seenAt + TEMPORARY_GRACE_MS > now) continue;
+      if (!orphaned && seenAt + this.#temporaryMs > now) continue;
       if (await this.remove(tunnel.id)) removed.push(tunnel.id);
     }
     return removed;
