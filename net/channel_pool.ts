@@ -46,6 +46,8 @@ export class ChannelPool {
   #peak = 0;
   #peakAt = 0;
   #usedAt = performance.now();
+  /** What is closed now is counted at the end of the sweep. */
+  #sweeping = false;
   #ended: CodedError | null = null;
 
   constructor(options: ChannelPoolOptions) {
@@ -105,6 +107,7 @@ export class ChannelPool {
 
   /** Once a second: looks after liveness, lets go of what is not needed, and asks for what is missing. */
   sweep(now: number): void {
+    this.#sweeping = true;
     for (const channel of [...this.#channels]) channel.checkLiveness(now, this.#options);
     this.#serveWaiters(); // Some may have been heard of again.
     if (now - this.#peakAt > PEAK_HALF_LIFE_MS) {
@@ -114,7 +117,8 @@ export class ChannelPool {
     const spare = this.#idle.length - this.#wantedIdle(now) - MAX_POOL_REQUEST;
     for (const channel of this.#idle.slice(0, Math.max(0, spare))) channel.close();
     if (this.#quiet(now)) { for (const channel of this.#idle.slice(0, -MIN_IDLE_QUIET)) channel.close(); }
-    this.#replenish();
+    this.#sweeping = false;
+    this.#replenish(now);
   }
 
   /** The control channel was resumed: some channels may not have survived, and what was asked for meanwhile was not heard. */
@@ -187,9 +191,8 @@ export class ChannelPool {
     return Math.max(MIN_IDLE, Math.min(this.#peak >> 2, MAX_POOL_REQUEST));
   }
 
-  #replenish(): void {
-    if (this.#ended !== null) return;
-    const now = performance.now();
+  #replenish(now: number = performance.now()): void {
+    if (this.#ended !== null || this.#sweeping) return;
     if (now - this.#askedAt > ASK_AGAIN_MS) this.#asked = 0;
     const room = MAX_CHANNELS_PER_SESSION - this.#channels.size - this.#asked;
     if (this.#waiters.size > 0 && room <= 0) this.#options.reclaim();
