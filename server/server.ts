@@ -84,7 +84,10 @@ class Server implements SpokesServer {
     httpEdge.drain();
     await this.#idleOr(graceMs);
     const error = new CodedError("SERVER_DRAINING");
-    await Promise.all(sessions.all.map((session) => session.end(error)));
+    await Promise.all(sessions.all.map(async (session) => {
+      await session.end(error);
+      await session.goodbye;
+    }));
     await Promise.all([httpEdge.cut(), tcpEdge.cut(), endpoint.cut()]);
     await this.#stack.disposeAsync();
     this.#onClosed();

@@ -48,6 +48,7 @@ export class Session {
   #streams = 0;
   #ended: Promise<void> | null = null;
   #error: CodedError | null = null;
+  #goodbye: Promise<void> = Promise.resolve();
 
   constructor(options: SessionOptions) {
     const { limits } = options;
@@ -164,10 +165,15 @@ export class Session {
     }
   }
 
-  /** Ends the session: says goodbye, resets every stream, and withdraws what it published. Idempotent. */
+  /** Ends the session: resets every stream and withdraws what it published; the goodbye is said meanwhile. Idempotent. */
   end(error: CodedError, options: { final?: boolean } = {}): Promise<void> {
     this.#ended ??= this.#end(error, options.final ?? false);
     return this.#ended;
+  }
+
+  /** Settles when the goodbye of a session that has ended was taken, or the client does not take it. */
+  get goodbye(): Promise<void> {
+    return this.#goodbye;
   }
 
   #openOn(channel: DataChannel, message: Omit<StreamOpen, "kind">): ChannelStream {
@@ -195,10 +201,13 @@ export class Session {
     this.#control = null;
     await this.publisher.withdrawAll();
     this.pool.end(error);
-    if (control === null) return;
-    control.send({ kind: "bye", code: error.code, message: error.message.slice(0, 1024), final }).catch(() => {
-      // The client is gone; there is nobody to say goodbye to.
-    });
-    await control.close();
+    if (control !== null) this.#goodbye = sayGoodbye(control, error, final);
   }
+}
+
+async function sayGoodbye(control: ControlChannel, { code, message }: CodedError, final: boolean): Promise<void> {
+  control.send({ kind: "bye", code, message: message.slice(0, 1024), final }).catch(() => {
+    // The client is gone; there is nobody to say goodbye to.
+  });
+  await control.close();
 }
