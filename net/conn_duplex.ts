@@ -16,6 +16,7 @@ export class ConnDuplex implements Duplex {
   readonly #onClosed: () => void;
   #slab = new Uint8Array(SLAB_BYTES);
   #slabAt = 0;
+  /** The last write, while it is under way. */
   #lastWrite: Promise<void> | null = null;
   #failure: StreamResetError | null = null;
 

@@ -1,8 +1,10 @@
+import { allocate } from "../protocol/allocate.ts";
 import { type CodedError, errorFromWire, ProtocolError, StreamResetError, toCodedError } from "../protocol/errors.ts";
 import {
   encodeFrame,
   FRAME_HEADER_ROOM_BYTES,
   FrameDecoder,
+  frameHeaderBytes,
   maskFrame,
   OPCODE,
   writeFrameHeader,
@@ -151,9 +153,12 @@ export class DataChannel {
 
   // What follows is for the stream on the channel.
 
-  /** Sends bytes, at most {@link MAX_WRITE_BYTES}, as binary frames in one write. */
-  sendBytes(bytes: Uint8Array): MaybePromise<void> {
-    return this.#write(this.#encodeBytes(bytes));
+  /** Sends bytes, at most {@link MAX_WRITE_BYTES}, as binary frames in one write; into `headroom` bytes in front the header may go. */
+  sendBytes(bytes: Uint8Array, headroom: number): MaybePromise<void> {
+    const masked = this.#options.client;
+    const inPlace = headroom >= FRAME_HEADER_ROOM_BYTES && bytes.length <= MAX_DATA_PAYLOAD_BYTES &&
+      (!masked || this.#options.secure);
+    return this.#write(inPlace ? frameInPlace(bytes, masked) : this.#encodeBytes(bytes));
   }
 
   /** Sends a stream message. */
@@ -161,14 +166,25 @@ export class DataChannel {
     return this.#write(this.#encode(OPCODE.text, ENCODER.encode(JSON.stringify(message))));
   }
 
-  /** The next bytes or message of the peer's stream. */
-  receive(): MaybePromise<Uint8Array | StreamMessage> {
-    if (this.#parked !== null) return this.#receiveParked(this.#parked);
+  /**
+   * The next bytes or message of the peer's stream; or a promise, after which there may be one and `receive()` is called again.
+   * (A promise of the event itself would cost every wait a few promises more.)
+   */
+  receive(): Uint8Array | StreamMessage | Promise<void> {
+    if (this.#parked !== null) return this.#unpark(this.#parked);
+    const kept = this.#kept;
+    if (kept !== null) {
+      this.#kept = null;
+      return kept;
+    }
     for (;;) {
       const event = this.#decode();
       if (event !== null) return event;
       const chunk = this.#transport.read();
-      if (chunk instanceof Promise) return this.#receiveLater(chunk);
+      if (chunk instanceof Promise) {
+        this.#listening = true;
+        return chunk.then(this.#feed);
+      }
       this.#feed(chunk);
     }
   }
@@ -259,14 +275,10 @@ export class DataChannel {
     }
   }
 
-  async #receiveParked(parked: Promise<void>): Promise<Uint8Array | StreamMessage> {
+  async #unpark(parked: Promise<void>): Promise<void> {
     await parked;
     this.#parked = null;
-    const kept = this.#kept;
-    this.#kept = null;
-    if (kept !== null) return kept;
-    if (this.#closed) throw new StreamResetError();
-    return this.receive();
+    if (this.#kept === null && this.#closed) throw new StreamResetError();
   }
 
   async #receiveLater(first: Promise<Uint8Array | null>): Promise<Uint8Array | StreamMessage> {
@@ -280,7 +292,7 @@ export class DataChannel {
     }
   }
 
-  #feed(chunk: Uint8Array | null): void {
+  readonly #feed = (chunk: Uint8Array | null): void => {
     this.#listening = false;
     if (chunk === null) throw new StreamResetError("The channel was closed in the middle of a stream");
     const now = performance.now();
@@ -289,7 +301,7 @@ export class DataChannel {
     this.#pingedAt = null;
     this.#quietSince = null;
     this.#decoder.push(chunk);
-  }
+  };
 
   /** The next bytes or message in the chunk at hand; control frames are dealt with on the way. */
   #decode(): Uint8Array | StreamMessage | null {
@@ -394,7 +406,7 @@ export class DataChannel {
     const masked = this.#options.client;
     const count = Math.ceil(bytes.length / MAX_DATA_PAYLOAD_BYTES);
     const size = Math.ceil(bytes.length / count);
-    const buffer = new Uint8Array(bytes.length + count * FRAME_HEADER_ROOM_BYTES);
+    const buffer = allocate(bytes.length + count * FRAME_HEADER_ROOM_BYTES);
     let start = buffer.length;
     for (let at = (count - 1) * size; at >= 0; at -= size) {
       const piece = count === 1 ? bytes : bytes.subarray(at, at + size);
@@ -484,18 +496,14 @@ export class ChannelStream implements Duplex {
     if (this.#refusal !== null) throw this.#refusal;
     if (this.#readEnded) return null;
     if (this.#failure !== null) throw this.#failure;
-    for (;;) {
-      const event = this.#receiveNow();
-      if (event instanceof Promise) return this.#interruptible("read", this.#readLater(event));
-      if (event instanceof Uint8Array && this.#mayTakeBytes()) return event;
-      if (this.#onMessage(event as StreamMessage)) return null;
-    }
+    const event = this.#take();
+    return event instanceof Promise ? this.#takeLater(event) : event;
   }
 
-  write(bytes: Uint8Array): MaybePromise<void> {
+  write(bytes: Uint8Array, headroom: number = 0): MaybePromise<void> {
     this.#checkWritable();
     if (bytes.length === 0) return;
-    const sent = bytes.length <= MAX_WRITE_BYTES ? this.#channel.sendBytes(bytes) : this.#writePieces(bytes);
+    const sent = bytes.length <= MAX_WRITE_BYTES ? this.#channel.sendBytes(bytes, headroom) : this.#writePieces(bytes);
     if (sent instanceof Promise) return this.#interruptible("write", sent);
   }
 
@@ -540,7 +548,7 @@ export class ChannelStream implements Duplex {
   async #writePieces(bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length; at += MAX_WRITE_BYTES) {
       this.#checkWritable(); // A refusal may have ended it between two pieces.
-      await this.#channel.sendBytes(bytes.subarray(at, at + MAX_WRITE_BYTES));
+      await this.#channel.sendBytes(bytes.subarray(at, at + MAX_WRITE_BYTES), 0);
     }
   }
 
@@ -564,31 +572,52 @@ export class ChannelStream implements Duplex {
     this.#finishIfDone();
   }
 
-  async #readLater(pending: Promise<Uint8Array | StreamMessage>): Promise<Uint8Array | null> {
-    let event: Uint8Array | StreamMessage = await this.#translate(pending);
+  /** The next bytes, `null` at the end; or a promise after which to try again. */
+  #take(): Uint8Array | null | Promise<void> {
     for (;;) {
-      if (event instanceof Uint8Array && this.#mayTakeBytes()) return event;
-      if (this.#onMessage(event as StreamMessage)) return null;
-      event = await this.#receive();
+      const event = this.#receiveNow();
+      if (event instanceof Promise) return event;
+      if (event instanceof Uint8Array) {
+        this.#mayTakeBytes();
+        return event;
+      }
+      if (this.#onMessage(event)) return null;
     }
   }
 
-  #receive(): Promise<Uint8Array | StreamMessage> {
-    const event = this.#receiveNow();
-    return event instanceof Promise ? this.#translate(event) : Promise.resolve(event);
+  /** A read that waits, made of as few promises as possible; a reset ends it at once. */
+  #takeLater(arrival: Promise<void>): Promise<Uint8Array | null> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.read = reject;
+      const retry = (): void => {
+        try {
+          const event = this.#take();
+          if (event instanceof Promise) event.then(retry, fail);
+          else resolve(event);
+        } catch (error) {
+          reject(error);
+        }
+      };
+      const fail = (error: unknown): void => reject(this.#fail(error));
+      arrival.then(retry, fail);
+    });
   }
 
-  #receiveNow(): MaybePromise<Uint8Array | StreamMessage> {
+  async #receive(): Promise<Uint8Array | StreamMessage> {
+    for (;;) {
+      const event = this.#receiveNow();
+      if (!(event instanceof Promise)) return event;
+      try {
+        await event;
+      } catch (error) {
+        throw this.#fail(error);
+      }
+    }
+  }
+
+  #receiveNow(): Uint8Array | StreamMessage | Promise<void> {
     try {
       return this.#channel.receive();
-    } catch (error) {
-      throw this.#fail(error);
-    }
-  }
-
-  async #translate(pending: Promise<Uint8Array | StreamMessage>): Promise<Uint8Array | StreamMessage> {
-    try {
-      return await pending;
     } catch (error) {
       throw this.#fail(error);
     }
@@ -602,11 +631,10 @@ export class ChannelStream implements Duplex {
     return this.#failure ?? toCodedError(error, "STREAM_RESET");
   }
 
-  #mayTakeBytes(): boolean {
+  #mayTakeBytes(): void {
     if (this.#role === "opener" && !this.#answered) {
       throw this.#fail(new ProtocolError("Cannot take bytes as the stream was not answered"));
     }
-    return true;
   }
 
   /** Deals with a message of the peer; true when its direction has ended. */
@@ -687,6 +715,14 @@ function decodeText(bytes: Uint8Array): string {
   } catch (cause) {
     throw new ProtocolError("Cannot read a text frame as it is not UTF-8", { cause });
   }
+}
+
+/** A frame whose header is written into the bytes in front of its payload. */
+function frameInPlace(bytes: Uint8Array, masked: boolean): Uint8Array {
+  const headerBytes = frameHeaderBytes(bytes.length, masked);
+  const frame = new Uint8Array(bytes.buffer, bytes.byteOffset - headerBytes, headerBytes + bytes.length);
+  writeFrameHeader(frame, headerBytes, bytes.length, { opcode: OPCODE.binary, masked });
+  return frame;
 }
 
 function randomKey(): Uint8Array {

@@ -10,8 +10,11 @@ export type MaybePromise<T> = T | Promise<T>;
 export interface Duplex {
   /** The next bytes (never empty), or `null` at the peer's clean end. One read at a time. The bytes belong to the caller and are never reused by the connection. */
   read(): MaybePromise<Uint8Array | null>;
-  /** Resolves when more may be written: this is the back-pressure. One write at a time. The bytes belong to the connection from here on: never change them afterwards. */
-  write(bytes: Uint8Array): MaybePromise<void>;
+  /**
+   * Resolves when more may be written: this is the back-pressure. One write at a time. The bytes belong to the connection from
+   * here on: never change them afterwards. So do the `headroom` bytes in front of them, which a frame header may be written to.
+   */
+  write(bytes: Uint8Array, headroom?: number): MaybePromise<void>;
   /** Half-close: no more writes; reading goes on. Settles when the end was sent. Idempotent. */
   closeWrite(): MaybePromise<void>;
   /** Ends both directions at once so that the peer sees an abort (TCP RST). Idempotent; never throws. */

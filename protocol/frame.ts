@@ -29,8 +29,7 @@ export function writeFrameHeader(
   if (length > 0xffff) {
     throw new RangeError(`Cannot write a frame header as the payload is over 65535 bytes: ${length}`);
   }
-  const maskBytes = options.masked ? 4 : 0;
-  const start = payloadAt - maskBytes - (length < LENGTH_16 ? 2 : 4);
+  const start = payloadAt - frameHeaderBytes(length, options.masked);
   const maskBit = options.masked ? MASKED : 0;
   into[start] = FIN | options.opcode;
   if (length < LENGTH_16) {
@@ -42,6 +41,11 @@ export function writeFrameHeader(
   }
   if (options.masked) into.fill(0, payloadAt - 4, payloadAt);
   return start;
+}
+
+/** Length of the header that {@link writeFrameHeader} writes. */
+export function frameHeaderBytes(length: number, masked: boolean): number {
+  return (length < LENGTH_16 ? 2 : 4) + (masked ? 4 : 0);
 }
 
 /** A whole final frame around a copy of the payload; with `key` it is really masked (needed where no TLS is underneath). */

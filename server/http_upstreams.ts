@@ -3,7 +3,7 @@ import type { ChannelStream } from "../net/data_channel.ts";
 import type { MaybePromise } from "../net/duplex.ts";
 import { CodedError, StreamResetError } from "../protocol/errors.ts";
 import type { AcquireOptions, HttpRoute, UpstreamStream } from "./edge/http_context.ts";
-import type { PublishedRule } from "./published_rule.ts";
+import type { PublishedRule, Visit } from "./published_rule.ts";
 
 /** An attached stream that carried no request for so long is given back, before a typical target (75 s) closes it under us. */
 const ATTACHED_IDLE_MS = 60_000;
@@ -43,7 +43,7 @@ export class HttpUpstreams {
     const { revision, withdrawn, session } = this.#rule;
     if (upstream.revision !== revision || withdrawn || session.draining) return upstream.detach();
     this.#idle.push(upstream);
-    upstream.park(() => this.#remove(upstream));
+    upstream.park();
   }
 
   /** Gives every idle one back: the rule leads elsewhere now, or is gone. */
@@ -76,35 +76,42 @@ export class HttpUpstreams {
     return upstream;
   }
 
-  #remove(upstream: HttpUpstream): void {
+  /** An idle one has ended. */
+  remove(upstream: HttpUpstream): void {
     const at = this.#idle.indexOf(upstream);
     if (at >= 0) this.#idle.splice(at, 1);
   }
 }
 
 /** One stream that is attached to a connection at the target, lent for one exchange at a time. */
-class HttpUpstream implements UpstreamStream {
+class HttpUpstream implements UpstreamStream, Visit {
   readonly closed: Promise<void>;
   /** The rule's revision at which it was opened. */
   readonly revision: number;
   reused = false;
   sent = 0;
+  /** The visitor whose exchange is on it. */
+  address = "";
   readonly #owner: HttpUpstreams;
   readonly #rule: PublishedRule;
   readonly #stream: ChannelStream;
-  #lent: Disposable | null = null;
+  readonly #idleDeadline: Deadline;
   #exchanges = 0;
+  #idle = false;
   /** A read begun while idle, to notice that the target closes; the next exchange's first read. */
   #ahead: Promise<Uint8Array | null> | null = null;
-  #idleDeadline: Deadline | null = null;
 
   constructor(parts: { owner: HttpUpstreams; rule: PublishedRule; stream: ChannelStream }) {
     this.#owner = parts.owner;
     this.#rule = parts.rule;
     this.#stream = parts.stream;
     this.revision = parts.rule.revision;
+    this.#idleDeadline = new Deadline(Infinity, () => this.#onGone());
     this.closed = parts.stream.closed;
-    this.closed.then(() => this.#lent?.[Symbol.dispose]());
+    this.closed.then(() => {
+      this.#rule.leave(this);
+      this.#idleDeadline[Symbol.dispose]();
+    });
   }
 
   get finWritten(): number | undefined {
@@ -122,9 +129,9 @@ class HttpUpstream implements UpstreamStream {
     return ahead;
   }
 
-  write(bytes: Uint8Array): MaybePromise<void> {
+  write(bytes: Uint8Array, headroom?: number): MaybePromise<void> {
     this.sent += bytes.length;
-    return this.#stream.write(bytes);
+    return this.#stream.write(bytes, headroom);
   }
 
   closeWrite(): Promise<void> {
@@ -140,52 +147,48 @@ class HttpUpstream implements UpstreamStream {
   }
 
   release(): void {
-    this.#endLoan();
+    this.#rule.leave(this);
     this.#owner.putBack(this);
   }
 
   finish(): void {
-    this.#endLoan();
+    this.#rule.leave(this);
     this.detach();
   }
 
   /** An exchange for a visitor begins. */
   lend(address: string): void {
     this.reused = this.#exchanges++ > 0;
-    this.#idleDeadline?.[Symbol.dispose]();
-    this.#idleDeadline = null;
-    this.#lent = this.#rule.enter(address, (error) => this.#stream.reset(error));
+    this.#idle = false;
+    this.#idleDeadline.replace(Infinity);
+    this.address = address;
+    this.#rule.enter(this);
   }
 
-  /** Waits, idle, for the next exchange; `onGone` is called when the target closes meanwhile. */
-  park(onGone: () => void): void {
-    const deadline = new Deadline(ATTACHED_IDLE_MS, () => gone());
-    this.#idleDeadline = deadline;
-    const gone = (): void => {
-      // Lent meanwhile: the exchange will see it.
-      if (this.#idleDeadline !== deadline) return;
-      onGone();
-      this.detach();
-    };
+  /** Waits, idle, for the next exchange. */
+  park(): void {
+    this.#idle = true;
+    this.#idleDeadline.replace(ATTACHED_IDLE_MS);
     const ahead = Promise.resolve(this.#stream.read());
     this.#ahead = ahead;
-    ahead.then(gone, gone);
+    ahead.then(this.#onGone, this.#onGone);
   }
 
   /** Ends the stream cleanly, so that its channel is free for others. */
   detach(): void {
-    this.#idleDeadline?.[Symbol.dispose]();
-    this.#idleDeadline = null;
+    this.#idle = false;
     this.#detach();
   }
 
-  #endLoan(): void {
-    this.#lent?.[Symbol.dispose]();
-    this.#lent = null;
-  }
+  /** Idle for too long, or closed by the target. What comes while it is lent is the answer: the exchange sees it. */
+  readonly #onGone = (): void => {
+    if (!this.#idle) return;
+    this.#owner.remove(this);
+    this.detach();
+  };
 
   async #detach(): Promise<void> {
-    using _deadline = new Deadline(DETACH_TIMEOUT_MS, () => this.#stream.reset());
+    this.#idleDeadline.replace(DETACH_TIMEOUT_MS, () => this.#stream.reset());
     try {
       await this.#stream.closeWrite();
       if (await this.read() !== null) throw new StreamResetError("The target sent more than its answer");

@@ -4,10 +4,10 @@ import { compileFirewall } from "./firewall.ts";
 import type { HttpUpstreams } from "./http_upstreams.ts";
 import type { Session } from "./session.ts";
 
-/** A visitor's connection that is under way. */
-interface Running {
-  address: string;
-  reset: (error: CodedError) => void;
+/** A visitor's connection or exchange that is under way. */
+export interface Visit {
+  readonly address: string;
+  reset(error: CodedError): void;
 }
 
 /** A rule that visitors can reach now. */
@@ -20,7 +20,7 @@ export class PublishedRule {
   upstreams: HttpUpstreams | null = null;
   /** Whether visitors can no longer reach it. */
   withdrawn = false;
-  readonly #running = new Set<Running>();
+  readonly #visits = new Set<Visit>();
   #rule: Rule;
   #allows: (address: string) => boolean;
 
@@ -50,28 +50,31 @@ export class PublishedRule {
     }
     this.#rule = rule;
     this.#allows = allows;
-    for (const running of [...this.#running]) {
-      if (!allows(running.address)) running.reset(new CodedError("FORBIDDEN"));
+    for (const visit of [...this.#visits]) {
+      if (!allows(visit.address)) visit.reset(new CodedError("FORBIDDEN"));
     }
   }
 
-  /** Notes a visitor's connection until the disposable is released. */
-  enter(address: string, reset: (error: CodedError) => void): Disposable {
-    const running: Running = { address, reset };
-    this.#running.add(running);
-    return { [Symbol.dispose]: () => void this.#running.delete(running) };
+  /** Notes a visit, which an edit of the firewall may end. */
+  enter(visit: Visit): void {
+    this.#visits.add(visit);
   }
 
-  /** Number of visitors' connections under way. */
-  get running(): number {
-    return this.#running.size;
+  /** The visit has ended. */
+  leave(visit: Visit): void {
+    this.#visits.delete(visit);
+  }
+
+  /** Number of visits under way. */
+  get visits(): number {
+    return this.#visits.size;
   }
 
   /** The rule is gone: so are its streams. */
   withdraw(error: CodedError): void {
     this.withdrawn = true;
     this.upstreams?.closeIdle();
-    for (const running of [...this.#running]) running.reset(error);
+    for (const visit of [...this.#visits]) visit.reset(error);
   }
 }
 

@@ -1,3 +1,4 @@
+import { allocate } from "../allocate.ts";
 import type { Fields } from "./field.ts";
 import { writeLatin1 } from "./latin1.ts";
 
@@ -35,9 +36,9 @@ export function writeResponseHead(head: OutgoingResponse, into: Uint8Array, at: 
   return writeLatin1(responseHeadText(head), into, at);
 }
 
-/** Text of any size as bytes of its own. */
+/** Text of any size as bytes of its own, with the headroom of {@link allocate}. */
 export function latin1Bytes(text: string): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(text.length);
+  const bytes = allocate(text.length);
   writeLatin1(text, bytes, 0);
   return bytes;
 }

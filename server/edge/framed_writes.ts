@@ -1,3 +1,4 @@
+import { allocate } from "../../protocol/allocate.ts";
 import { CHUNK_OVERHEAD_BYTES, lastChunkText, writeChunk } from "../../protocol/http/chunk_encoder.ts";
 import type { Fields } from "../../protocol/http/field.ts";
 import { writeLatin1 } from "../../protocol/http/latin1.ts";
@@ -30,7 +31,7 @@ export function framedWrites({ head, pieces, chunked, end, trailers }: Outgoing)
 }
 
 function joined(head: string, { data, size }: { data: readonly Uint8Array[]; size: number }): Uint8Array {
-  const buffer = new Uint8Array(size);
+  const buffer = allocate(size);
   let at = writeLatin1(head, buffer, 0);
   for (const piece of data) {
     buffer.set(piece, at);
@@ -42,7 +43,7 @@ function joined(head: string, { data, size }: { data: readonly Uint8Array[]; siz
 function chunkedBuffer(head: string, { data, tail }: { data: readonly Uint8Array[]; tail: string }): Uint8Array {
   let size = head.length + CHUNK_OVERHEAD_BYTES + tail.length;
   for (const piece of data) size += piece.length;
-  const buffer = new Uint8Array(size);
+  const buffer = allocate(size);
   const at = writeChunk(data, buffer, writeLatin1(head, buffer, 0));
   return buffer.subarray(0, writeLatin1(tail, buffer, at));
 }

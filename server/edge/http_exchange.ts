@@ -3,6 +3,7 @@ import { forwardedFields, visitorAddress, visitorProto } from "../../net/http/fo
 import { type Hop, type RequestHop, stripRequest, stripResponse } from "../../net/http/hop_by_hop.ts";
 import { HttpReader } from "../../net/http/http_reader.ts";
 import { pipe } from "../../net/pipe.ts";
+import { HEADROOM_BYTES } from "../../protocol/allocate.ts";
 import { CodedError, StreamResetError, toCodedError } from "../../protocol/errors.ts";
 import type { Fields } from "../../protocol/http/field.ts";
 import { type Framing, requestFraming, responseFraming } from "../../protocol/http/framing.ts";
@@ -135,7 +136,7 @@ export class HttpExchange {
     this.#borrow(stream);
     let sending = true;
     try {
-      const sent = hasBody(this.#framing) ? this.#sendWithBody(stream, text) : stream.write(latin1Bytes(text));
+      const sent = hasBody(this.#framing) ? this.#sendWithBody(stream, text) : sendHead(stream, text);
       if (sent instanceof Promise) await sent;
       sending = false;
       return await this.#receive(route, stream);
@@ -155,7 +156,7 @@ export class HttpExchange {
     this.#stream = undefined;
     const stream = await this.#acquire(route, { fresh: true, address });
     this.#borrow(stream);
-    if (this.#pump === undefined) await stream.write(latin1Bytes(text));
+    if (this.#pump === undefined) await sendHead(stream, text);
     else await this.#pump.replay(stream, text);
     return await this.#receive(route, stream);
   }
@@ -382,4 +383,9 @@ function isAmong(chosen: string | undefined, offered: string | undefined): boole
   if (chosen === undefined || offered === undefined) return false;
   const names = new Set(offered.toLowerCase().split(",").map((name) => name.trim()));
   return chosen.toLowerCase().split(",").every((name) => names.has(name.trim()));
+}
+
+/** Sends a head whose frame header goes right in front of it. */
+function sendHead(stream: Duplex, text: string): MaybePromise<void> {
+  return stream.write(latin1Bytes(text), HEADROOM_BYTES);
 }

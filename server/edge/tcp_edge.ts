@@ -7,7 +7,7 @@ import { canonicalAddress } from "../../net/http/forwarded.ts";
 import { CodedError, toCodedError } from "../../protocol/errors.ts";
 import type { ConnectionCounter } from "../connection_counter.ts";
 import type { Metrics } from "../metrics.ts";
-import type { PublishedRule } from "../published_rule.ts";
+import type { PublishedRule, Visit } from "../published_rule.ts";
 import type { PortOpener } from "../publisher.ts";
 
 /** What the TCP edge needs. */
@@ -98,10 +98,11 @@ export class TcpEdge implements PortOpener {
     this.#visitors.add(visitor);
     using admitted = visitors.admit(address);
     const fields = { tunnel: rule.session.tunnel.id, rule: rule.id, visitor: address };
+    const visit: Visit = { address, reset: (error) => visitor.reset(error) };
     try {
       if (admitted === null) throw new CodedError("TOO_MANY_CONNECTIONS");
       if (!rule.allows(address)) throw new CodedError("FORBIDDEN");
-      using _entered = rule.enter(address, (error) => visitor.reset(error));
+      rule.enter(visit);
       metrics.visitors.tcp++;
       await this.#join(visitor, rule, { address, port: peer.port });
       log.debug("visitor left", fields);
@@ -111,6 +112,7 @@ export class TcpEdge implements PortOpener {
       metrics.countRefusal(kind);
       log[kind === "STREAM_RESET" ? "debug" : "info"]("visitor cut", { ...fields, code, reason: message });
     } finally {
+      rule.leave(visit);
       this.#visitors.delete(visitor);
     }
   }
