@@ -22,6 +22,8 @@ import { watchNetwork } from "./watch_network.ts";
 const WELCOME_TIMEOUT_MS = 10_000;
 /** Without its control channel a session's streams live so long; the server has the same limit. */
 const RESUME_MS = 15_000;
+/** How often liveness is looked at: often enough for the shortest sensible heart beat. */
+const SWEEP_MS = 250;
 /** Refusals that no further attempt will change. */
 const FINAL: ReadonlySet<string> = new Set([
   "TOKEN_INVALID",
@@ -78,6 +80,7 @@ class Client implements Tunnel {
   #control: ControlChannel | null = null;
   #channels: Channels | null = null;
   #lostAt = 0;
+  #pingedAt = 0;
   #takeover: boolean;
   #wake: () => void = () => {};
   #loop: Promise<void> = Promise.resolve();
@@ -188,7 +191,7 @@ class Client implements Tunnel {
   /** Connects, and connects again, until it is stopped or refused. */
   async #run(): Promise<void> {
     using _network = watchNetwork((reason) => this.#onNetworkChange(reason));
-    using sweeper = every(1_000, () => this.#sweep());
+    using sweeper = every(SWEEP_MS, () => this.#sweep());
     void sweeper;
     let error: CodedError | undefined;
     for (let attempt = 0; !this.#ending.signal.aborted; attempt++) {
@@ -382,9 +385,11 @@ class Client implements Tunnel {
       return;
     }
     const { heartbeatMs } = this.#welcome;
-    const silent = now - control.heardAt;
-    if (silent > 3 * heartbeatMs) return control.reset();
-    if (silent > heartbeatMs) control.ping().catch(() => control.reset());
+    if (now - control.heardAt > 3 * heartbeatMs) return control.reset();
+    // Whatever we hear: it is the server that must hear of us.
+    if (now - this.#pingedAt < heartbeatMs) return;
+    this.#pingedAt = now;
+    control.ping().catch(() => control.reset());
   }
 
   /** What is connected may be dead, so it is asked; what waits to try again need not wait. */

@@ -30,7 +30,7 @@ export interface ServerLimits {
   channelQueue: number;
   /** `ok` or `error` after `open`. */
   openAnswerMs: number;
-  /** Client's ping interval on control; a session is lost after three. */
+  /** Client's ping interval on control; the channel is lost after three. Below 500 ms a client cannot keep it. */
   heartbeatMs: number;
   /** A session without its control channel lives so long. */
   resumeMs: number;

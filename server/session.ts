@@ -199,9 +199,10 @@ export class Session {
     this.#resumeDeadline?.[Symbol.dispose]();
     const control = this.#control;
     this.#control = null;
-    await this.publisher.withdrawAll();
+    const withdrawn = this.publisher.withdrawAll();
     this.pool.end(error);
     if (control !== null) this.#goodbye = sayGoodbye(control, error, final);
+    await withdrawn;
   }
 }
 
