@@ -189,12 +189,31 @@ export class DataChannel {
     }
   }
 
+  /** The peer's direction has ended and ours has not: nobody reads now, but pings are to be answered and a cut is to be seen. */
+  watch(): void {
+    if (this.#closed || this.#aborted) return;
+    try {
+      for (;;) {
+        this.#kept = this.#decode();
+        if (this.#kept !== null) return; // Meant for the next stream: there is none before this one has ended.
+        const chunk = this.#transport.read();
+        if (chunk instanceof Promise) {
+          this.#parked = this.#park(chunk);
+          return;
+        }
+        this.#feed(chunk);
+      }
+    } catch (error) {
+      this.violate(error);
+    }
+  }
+
   /** The stream has ended cleanly both ways: the channel may carry the next one. */
   release(stream: ChannelStream): void {
     if (this.#stream !== stream) return;
     this.#stream = null;
     if (this.#closed || this.#aborted) return;
-    this.#wait();
+    this.#goOn();
     // What had come already may have been the next stream, or the end.
     if (!this.#closed && this.#stream === null) this.#options.onIdle?.(this);
   }
@@ -247,11 +266,28 @@ export class DataChannel {
     }
   }
 
+  /** After a stream: a read that began while it was half closed goes on, and what it has found was meant for now. */
+  #goOn(): void {
+    if (this.#kept === null) {
+      if (this.#parked === null) this.#wait();
+      return;
+    }
+    const event = this.#kept;
+    this.#kept = null;
+    this.#parked = null;
+    try {
+      this.#answer(event);
+    } catch (error) {
+      this.violate(error);
+    }
+  }
+
   async #park(first: Promise<Uint8Array | null>): Promise<void> {
     try {
       const event = await this.#receiveLater(first);
-      if (this.#stream === null) this.#answer(event);
-      else this.#kept = event; // Our own stream began meanwhile, and this is for it.
+      if (this.#stream === null) return this.#answer(event);
+      // Our own stream began meanwhile, and this is for it; or one that is half closed is not the last.
+      this.#kept = event;
     } catch (error) {
       this.violate(error);
     }
@@ -650,7 +686,8 @@ export class ChannelStream implements Duplex {
         }
         this.finWritten = message.written;
         this.#readEnded = true;
-        this.#finishIfDone();
+        if (this.#writeEnded) this.#finishIfDone();
+        else this.#channel.watch();
         return true;
       case "rst":
         this.#failure = errorFromWire(message.code, message.message, "STREAM_RESET");

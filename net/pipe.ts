@@ -16,12 +16,26 @@ export interface PipeOptions {
  * @throws {StreamResetError} when either side was reset
  */
 export async function pipe(upstream: Duplex, downstream: Duplex, options: PipeOptions): Promise<void> {
-  let ended = 0;
   let linger: Deadline | undefined;
+  /** Directions whose end we have passed on, or are passing on; and sides that are gone. */
+  const ended = { up: false, down: false };
+  const gone = { up: false, down: false };
   function abort(reason: unknown): void {
     upstream.reset(reason);
     downstream.reset(reason);
   }
+  /** Nobody reads from a side whose direction has ended: that it is gone before the other has is a reset, all the same. */
+  function look(): void {
+    if ((gone.up && ended.up && !ended.down) || (gone.down && ended.down && !ended.up)) abort(new StreamResetError());
+  }
+  upstream.closed.then(() => {
+    gone.up = true;
+    look();
+  });
+  downstream.closed.then(() => {
+    gone.down = true;
+    look();
+  });
   async function copy(from: Duplex, to: Duplex, direction: "up" | "down"): Promise<void> {
     for (;;) {
       const read = from.read();
@@ -32,8 +46,11 @@ export async function pipe(upstream: Duplex, downstream: Duplex, options: PipeOp
       options.onBytes?.(bytes.length, direction);
       linger?.replace(options.lingerMs);
     }
+    const first = !ended.up && !ended.down;
+    ended[direction] = true;
+    look();
     await to.closeWrite();
-    if (++ended === 1) {
+    if (first && !(ended.up && ended.down)) {
       linger = new Deadline(options.lingerMs, () => abort(new StreamResetError("One side was silent")));
     }
   }
