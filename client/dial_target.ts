@@ -33,8 +33,8 @@ const FAILURES: ReadonlyMap<string, ErrorName> = new Map<string, ErrorName>([
  */
 export async function dialTarget(target: SocketTarget, options: DialTargetOptions = {}): Promise<SocketDuplex> {
   const socket = await connect(target);
-  if (target.kind !== "https") return new SocketDuplex(socket);
-  return new SocketDuplex(await secure(socket, target, options), socket);
+  if (target.kind !== "https") return SocketDuplex.plain(socket);
+  return new SocketDuplex(await secure(socket, target, options), { raw: socket });
 }
 
 function connect(target: SocketTarget): Promise<net.Socket> {

@@ -1,6 +1,9 @@
 /** A value, or a promise of it: hot paths skip the microtask when the value is at hand. */
 export type MaybePromise<T> = T | Promise<T>;
 
+/** A write of at least so much settles only when its bytes are not needed any more; smaller ones may settle earlier. */
+export const BULK_BYTES = 16 * 1024;
+
 /**
  * One connection, whatever carries it: TCP, TLS, unix socket, tunnel stream, memory. `pipe()` joins any two.
  *
@@ -12,9 +15,13 @@ export interface Duplex {
   read(): MaybePromise<Uint8Array | null>;
   /**
    * Resolves when more may be written: this is the back-pressure. One write at a time. The bytes belong to the connection from
-   * here on: never change them afterwards. So do the `headroom` bytes in front of them, which a frame header may be written to.
+   * here on: never change them afterwards, unless they are {@link BULK_BYTES} or more and the write has settled. So do the `headroom` bytes in front of them, which a frame header may be written to.
    */
   write(bytes: Uint8Array, headroom?: number): MaybePromise<void>;
+  /** Bytes in front of what `read()` gives that may be passed on as the `headroom` of a write. @default 0 */
+  readonly headroom?: number;
+  /** Gives back what `read()` gave, once a write of it has settled and nobody else holds it: its memory is read into again. */
+  reuse?(bytes: Uint8Array): void;
   /** Half-close: no more writes; reading goes on. Settles when the end was sent. Idempotent. */
   closeWrite(): MaybePromise<void>;
   /** Ends both directions at once so that the peer sees an abort (TCP RST). Idempotent; never throws. */

@@ -1,6 +1,6 @@
 import { StreamResetError } from "../protocol/errors.ts";
 import { Deadline } from "./deadline.ts";
-import type { Duplex } from "./duplex.ts";
+import { BULK_BYTES, type Duplex } from "./duplex.ts";
 
 /** How two connections are joined. */
 export interface PipeOptions {
@@ -37,12 +37,14 @@ export async function pipe(upstream: Duplex, downstream: Duplex, options: PipeOp
     look();
   });
   async function copy(from: Duplex, to: Duplex, direction: "up" | "down"): Promise<void> {
+    const { headroom } = from;
     for (;;) {
       const read = from.read();
       const bytes = read instanceof Promise ? await read : read;
       if (bytes === null) break;
-      const written = to.write(bytes);
+      const written = to.write(bytes, headroom);
       if (written instanceof Promise) await written;
+      if (bytes.length >= BULK_BYTES) from.reuse?.(bytes);
       options.onBytes?.(bytes.length, direction);
       linger?.replace(options.lingerMs);
     }

@@ -1,6 +1,8 @@
-import type { Socket } from "node:net";
+import { Socket, type SocketConstructorOpts } from "node:net";
+import { HEADROOM_BYTES } from "../protocol/allocate.ts";
 import { StreamResetError } from "../protocol/errors.ts";
-import type { Duplex, MaybePromise } from "./duplex.ts";
+import { BULK_BYTES, type Duplex, type MaybePromise } from "./duplex.ts";
+import { Intake } from "./intake.ts";
 
 /** Unread bytes at which we stop reading from the kernel, so that TCP stops the sender. */
 const READ_HIGH_WATER_BYTES = 256 * 1024;
@@ -24,7 +26,18 @@ type Waiter = { resolve: (bytes: Uint8Array | null) => void; reject: (error: unk
 
 /** A `node:net` or `node:tls` socket as a {@link Duplex}, with real back-pressure in both directions and a real RST. */
 export class SocketDuplex implements Duplex {
+  /** Takes over a connected plain socket that nobody reads from, to read into memory of our own. */
+  static plain(socket: Socket): SocketDuplex {
+    const owner = socket as unknown as { _handle: unknown };
+    const intake = new Intake();
+    const options = { handle: owner._handle, allowHalfOpen: true, onread: intake.onread };
+    owner._handle = null;
+    const own = new Socket(options as SocketConstructorOpts);
+    return new SocketDuplex(own, { intake });
+  }
+
   readonly closed: Promise<void>;
+  readonly headroom: number;
   readonly #socket: Socket;
   readonly #raw: Socket;
   readonly #handle: Handle | null;
@@ -39,8 +52,9 @@ export class SocketDuplex implements Duplex {
   #writeFinished = false;
   #failure: StreamResetError | null = null;
 
-  /** `raw` is the TCP socket under a TLS one; of a plain socket it is the socket itself. */
-  constructor(socket: Socket, raw: Socket = socket) {
+  /** `raw` is the TCP socket under a TLS one; of a plain socket it is the socket itself. `intake` is what a plain one reads into. */
+  constructor(socket: Socket, { raw = socket, intake }: { raw?: Socket; intake?: Intake } = {}) {
+    this.headroom = intake === undefined ? 0 : HEADROOM_BYTES;
     this.#socket = socket;
     this.#raw = raw;
     this.#handle = (raw as unknown as { _handle: Handle | null })._handle;
@@ -49,10 +63,12 @@ export class SocketDuplex implements Duplex {
       else socket.once("close", () => resolve(this.#onClose()));
       if (socket.destroyed) resolve();
     });
-    socket.on("data", (bytes: Uint8Array) => this.#onData(bytes));
+    if (intake === undefined) socket.on("data", (bytes: Uint8Array) => this.#onData(bytes));
+    else intake.onBytes = (bytes) => this.#onData(bytes);
     socket.on("end", () => this.#onEnd());
     socket.on("error", (error: Error) => this.#fail(error.message, error));
     socket.on("drain", () => this.#onDrain());
+    socket.resume();
     if (raw === socket) return;
     raw.on("error", (error: Error) => this.#fail(error.message, error));
     if (this.#handle !== null) this.#watchForReset(this.#handle);
@@ -73,9 +89,14 @@ export class SocketDuplex implements Duplex {
   write(bytes: Uint8Array): MaybePromise<void> {
     if (this.#failure !== null) throw this.#failure;
     if (this.#writeEnded !== null) throw new StreamResetError("Cannot write as the direction has ended");
+    if (bytes.length >= BULK_BYTES) return this.#writeBulk(bytes);
     if (this.#socket.write(bytes)) return;
     this.#drained ??= Promise.withResolvers();
     return this.#drained.promise;
+  }
+
+  reuse(bytes: Uint8Array): void {
+    if (this.headroom > 0) Intake.reuse(bytes);
   }
 
   closeWrite(): Promise<void> {
@@ -110,6 +131,16 @@ export class SocketDuplex implements Duplex {
     if (this.#socket.destroyed) return;
     this.#destroyAfterFlush();
     await this.closed;
+  }
+
+  /** Settles when the runtime has let go of the bytes. */
+  #writeBulk(bytes: Uint8Array): MaybePromise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#socket.write(bytes, (error) => {
+      if (error) reject(this.#failure ?? new StreamResetError(error.message, { cause: error }));
+      else resolve();
+    });
+    return promise;
   }
 
   #destroyAfterFlush(): void {

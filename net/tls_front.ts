@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import type net from "node:net";
 import tls from "node:tls";
 import { CodedError } from "../protocol/errors.ts";
@@ -104,9 +105,10 @@ class Handshake {
   readonly #onEnd = (): void => void this.#socket.destroy();
 
   readonly #onReadable = (): void => {
-    const chunk = this.#socket.read() as Uint8Array | null;
-    if (chunk === null) return;
-    this.#peeked = this.#peeked.length === 0 ? new Uint8Array(chunk) : concat(this.#peeked, chunk);
+    const before = this.#peeked.length;
+    // Until there is nothing: what comes while we read is not announced again.
+    for (let chunk = this.#read(); chunk !== null; chunk = this.#read()) this.#peeked = concat(this.#peeked, chunk);
+    if (this.#peeked.length === before) return;
     const hello = parseClientHello(this.#peeked);
     if (hello.kind === "incomplete" && this.#peeked.length < MAX_CLIENT_HELLO_BYTES) return;
     this.#socket.off("readable", this.#onReadable);
@@ -117,6 +119,10 @@ class Handshake {
     this.#socket.unshift(this.#peeked);
     this.#terminate(decision, hello.serverName ?? "");
   };
+
+  #read(): Uint8Array | null {
+    return this.#peeked.length < MAX_CLIENT_HELLO_BYTES ? this.#socket.read() as Uint8Array | null : null;
+  }
 
   /** Whatever goes wrong in there concerns this connection alone (security R2, R52). */
   #decide(name: TlsName): TlsDecision {
@@ -140,7 +146,7 @@ class Handshake {
     secure.once("secure", () => {
       this.#deadline[Symbol.dispose]();
       this.#options.onDone();
-      const duplex = new SocketDuplex(secure, raw);
+      const duplex = new SocketDuplex(secure, { raw });
       decision.onConnection({ duplex, serverName, peer: this.#peer, admitted: this.#options.admitted });
     });
   }
@@ -153,10 +159,14 @@ class Handshake {
 /** Certificate and key as a context, checked as a pair: a mismatched one would hang every handshake. @throws {CodedError} CERTIFICATE_INVALID */
 export function secureContext(pair: { certificate: string; key: string }): tls.SecureContext {
   try {
-    return tls.createSecureContext({ cert: pair.certificate, key: pair.key, minVersion: "TLSv1.2" });
+    // The runtime itself takes anything here, and fails in the handshakes.
+    if (new X509Certificate(pair.certificate).checkPrivateKey(createPrivateKey(pair.key))) {
+      return tls.createSecureContext({ cert: pair.certificate, key: pair.key, minVersion: "TLSv1.2" });
+    }
   } catch (cause) {
-    throw new CodedError("CERTIFICATE_INVALID", "Cannot use the certificate and key together", { cause });
+    throw new CodedError("CERTIFICATE_INVALID", "Cannot read the certificate and its key as PEM", { cause });
   }
+  throw new CodedError("CERTIFICATE_INVALID", "The key does not belong to the certificate");
 }
 
 function concat(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {

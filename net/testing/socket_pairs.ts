@@ -43,7 +43,7 @@ export async function tcpSockets(): Promise<[net.Socket, net.Socket]> {
 /** Two {@link SocketDuplex} over TCP. */
 export async function tcpPair(): Promise<[SocketDuplex, SocketDuplex]> {
   const [dialled, accepted] = await tcpSockets();
-  return [new SocketDuplex(dialled), new SocketDuplex(accepted)];
+  return [SocketDuplex.plain(dialled), SocketDuplex.plain(accepted)];
 }
 
 /** Two {@link ConnDuplex} over TCP. */
@@ -66,7 +66,7 @@ export async function tlsPair(): Promise<[SocketDuplex, SocketDuplex]> {
   const raw = await connectSocket(bound.address.port);
   const secure = tls.connect({ socket: raw, servername: TEST_NAME, ca: authority, ALPNProtocols: ["http/1.1"] });
   await new Promise((resolve, reject) => secure.once("secureConnect", resolve).once("error", reject));
-  return [new SocketDuplex(secure, raw), await accepted.promise];
+  return [new SocketDuplex(secure, { raw }), await accepted.promise];
 }
 
 /** A client of `Deno.startTls`, as our clients dial, and what the TLS front made of its connection. */

@@ -67,7 +67,7 @@ export class HttpEdge {
       socket.on("error", () => {}); // Its owner was refused; how it goes is of no interest.
       return void socket.resetAndDestroy();
     }
-    const running = this.#serve(new SocketDuplex(socket), address).finally(() => {
+    const running = this.#serve(SocketDuplex.plain(socket), address).finally(() => {
       admitted[Symbol.dispose]();
       this.#running.delete(running);
     });

@@ -94,7 +94,7 @@ export class TcpEdge implements PortOpener {
   async #serve(socket: Socket, peer: Peer, rule: PublishedRule): Promise<void> {
     const { visitors, metrics, log } = this.#options;
     const address = canonicalAddress(peer.address) ?? peer.address;
-    const visitor = new SocketDuplex(socket);
+    const visitor = SocketDuplex.plain(socket);
     this.#visitors.add(visitor);
     using admitted = visitors.admit(address);
     const fields = { tunnel: rule.session.tunnel.id, rule: rule.id, visitor: address };
