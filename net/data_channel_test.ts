@@ -711,7 +711,7 @@ Deno.test("checkLiveness() pings after silence, and closes when nothing comes", 
   assert.equal((await peer.next())?.opcode, OPCODE.ping);
   channel.checkLiveness(start + 35_900, LIVENESS);
   assert.equal(channel.closed, false);
-  channel.checkLiveness(start + 36_000, LIVENESS);
+  channel.checkLiveness(start + 36_100, LIVENESS);
   assert.equal(channel.closed, true);
   await told.whenClosed;
   assert.deepEqual(told.closed, [undefined]);
@@ -752,7 +752,7 @@ Deno.test("checkLiveness() does not judge the peer while our own reader is held 
   channel.checkLiveness(start + 611_000, LIVENESS);
   assert.equal(channel.closed, false);
   channel.checkLiveness(start + 700_000, LIVENESS);
-  channel.checkLiveness(start + 711_000, LIVENESS);
+  channel.checkLiveness(start + 712_000, LIVENESS);
   assert.equal(channel.closed, true);
   await reading;
 });
