@@ -13,6 +13,8 @@ import type { ResolvedServerAddress } from "./server_address.ts";
 const PARALLEL_DIALS = 8;
 /** The server answers an upgrade within this time: a dial that hangs would keep its place among the parallel ones. */
 const UPGRADE_TIMEOUT_MS = 10_000;
+/** A server that does not close a retired channel in this time has lost it. */
+const RETIRE_TIMEOUT_MS = 2_000;
 /** A channel silent for so long is pinged, and closed when it stays silent. */
 const LIVENESS = { silenceMs: 25_000, pongMs: 10_000 } as const;
 
@@ -33,6 +35,8 @@ export class Channels {
   readonly #channels = new Set<DataChannel>();
   readonly #streams = new Set<Promise<void>>();
   readonly #ending = new AbortController();
+  #retiring = false;
+  #onEmpty: () => void = () => {};
   #wanted = 0;
   #dialling = 0;
   readonly #dials = new Set<Promise<void>>();
@@ -48,6 +52,7 @@ export class Channels {
 
   /** Opens that many more. */
   open(count: number): void {
+    if (this.#retiring) return;
     const room = MAX_CHANNELS_PER_SESSION - this.#channels.size - this.#dialling - this.#wanted;
     this.#wanted += Math.min(count, Math.max(0, room));
     this.#dialMore();
@@ -67,6 +72,18 @@ export class Channels {
   /** Settles when no stream is under way. */
   async idle(): Promise<void> {
     while (this.#streams.size > 0) await Promise.all(this.#streams);
+  }
+
+  /** Ends every channel without loss: what visitors were sent last is still on its way. Takes no new streams. */
+  async retire(): Promise<void> {
+    this.#wanted = 0;
+    this.#retiring = true;
+    for (const channel of this.#channels) channel.retire();
+    if (this.#channels.size === 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#onEmpty = resolve;
+    using _deadline = new Deadline(RETIRE_TIMEOUT_MS, resolve);
+    await promise;
   }
 
   /** Closes everything; running streams are reset. */
@@ -97,7 +114,7 @@ export class Channels {
     try {
       const duplex = await dialServer(address, signal);
       const initial = await this.#upgrade(duplex);
-      if (signal.aborted) return duplex.reset();
+      if (signal.aborted || this.#retiring) return duplex.reset();
       const channel = new DataChannel(duplex, {
         client: true,
         opener: false,
@@ -110,6 +127,7 @@ export class Channels {
         },
         onClosed: (closed, violation) => {
           this.#channels.delete(closed);
+          if (this.#channels.size === 0) this.#onEmpty();
           if (violation !== undefined) log.error("server broke the protocol", { reason: violation.message });
         },
       });

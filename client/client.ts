@@ -186,6 +186,7 @@ class Client implements Tunnel {
   async #drained(graceMs: number): Promise<void> {
     using _deadline = new Deadline(graceMs, () => this.#cut.resolve());
     await Promise.race([this.#cut.promise, this.#channels?.idle()]);
+    await Promise.race([this.#cut.promise, this.#channels?.retire()]);
   }
 
   /** Connects, and connects again, until it is stopped or refused. */

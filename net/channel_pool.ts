@@ -14,6 +14,8 @@ const QUIET_AFTER_MS = 60_000;
 const ASK_AGAIN_MS = 5_000;
 /** The peak of the last minute decides how many are kept idle; it fades by half a minute. */
 const PEAK_HALF_LIFE_MS = 60_000;
+/** A peer that does not close a channel in this time has lost it. */
+const RETIRE_TIMEOUT_MS = 2_000;
 
 /** What a pool needs to know. */
 export interface ChannelPoolOptions {
@@ -49,6 +51,8 @@ export class ChannelPool {
   /** What is closed now is counted at the end of the sweep. */
   #sweeping = false;
   #ended: CodedError | null = null;
+  /** Who waits for the end of a channel. */
+  readonly #onGone = new Map<DataChannel, () => void>();
 
   constructor(options: ChannelPoolOptions) {
     this.#options = options;
@@ -100,6 +104,8 @@ export class ChannelPool {
   /** The channel's connection is gone. */
   onClosed(channel: DataChannel): void {
     this.#channels.delete(channel);
+    this.#onGone.get(channel)?.();
+    this.#onGone.delete(channel);
     const at = this.#idle.indexOf(channel);
     if (at >= 0) this.#idle.splice(at, 1);
     this.#replenish();
@@ -115,8 +121,8 @@ export class ChannelPool {
       this.#peakAt = now;
     }
     const spare = this.#idle.length - this.#wantedIdle(now) - MAX_POOL_REQUEST;
-    for (const channel of this.#idle.slice(0, Math.max(0, spare))) channel.close();
-    if (this.#quiet(now)) { for (const channel of this.#idle.slice(0, -MIN_IDLE_QUIET)) channel.close(); }
+    this.#retire(Math.max(0, spare));
+    if (this.#quiet(now)) this.#retire(Math.max(0, this.#idle.length - MIN_IDLE_QUIET));
     this.#sweeping = false;
     this.#replenish(now);
   }
@@ -129,6 +135,17 @@ export class ChannelPool {
     this.#replenish();
   }
 
+  /** Ends every idle channel without loss, and settles when they are gone: no stream will be opened any more. */
+  async retireAll(): Promise<void> {
+    const channels = [...this.#idle];
+    this.#retire(channels.length);
+    const gone = channels.map((channel) => new Promise<void>((resolve) => this.#onGone.set(channel, resolve)));
+    using _deadline = new Deadline(RETIRE_TIMEOUT_MS, () => {
+      for (const channel of channels) channel.close();
+    });
+    await Promise.all(gone);
+  }
+
   /** The session has ended: resets every stream and refuses whoever waits. */
   end(error: CodedError): void {
     if (this.#ended !== null) return;
@@ -136,6 +153,11 @@ export class ChannelPool {
     for (const waiter of this.#waiters) waiter.fail(error);
     this.#waiters.clear();
     for (const channel of [...this.#channels]) channel.close();
+  }
+
+  /** Lets go of the longest idle channels. What was sent on them last may still be on its way, so they are not cut. */
+  #retire(count: number): void {
+    for (const channel of this.#idle.splice(0, count)) channel.retire();
   }
 
   get #busy(): number {

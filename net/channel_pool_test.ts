@@ -194,13 +194,29 @@ Deno.test("end() resets every stream, fails who waits, and takes nothing more", 
   assert.equal(pooled.asked.length, asked);
 });
 
-Deno.test("after a minute without streams all but one idle channel are let go, the first stream asks for more", () => {
+Deno.test("after a minute without streams all but one idle channel are let go, the first stream asks for more", async () => {
   using pooled = new Pooled();
   const channels = pooled.add(10);
   const later = performance.now() + 61_000;
   pooled.hear(later);
   pooled.pool.sweep(later);
-  assert.deepEqual(pooled.pool.counts, { channels: 1, idle: 1, waiting: 0 });
+  assert.equal(pooled.pool.counts.idle, 1);
+  assert.deepEqual(pooled.asked, []);
+  pooled.pool.sweep(later + 1000);
+  assert.deepEqual(pooled.asked, []);
+  assert.ok(pooled.pool.acquire() instanceof DataChannel);
+  assert.deepEqual(pooled.asked, [4]);
+  // The peer takes what was sent on them (a ping), sees their end, and closes.
+  assert.deepEqual(channels.map(({ closed }) => closed), new Array(10).fill(false));
+  for (const channel of channels.slice(0, -1)) {
+    const { duplex } = pooled.peer(channel);
+    while (await duplex.read() !== null);
+    await duplex.closeWrite();
+  }
+  await new Promise((resolve) => setTimeout(resolve)); // Every promise that is settled by now has been heard.
+  assert.deepEqual(channels.map(({ closed }) => closed), [...new Array(9).fill(true), false]);
+  assert.deepEqual(pooled.pool.counts, { channels: 1, idle: 0, waiting: 0 });
+});
   assert.deepEqual(channels.map(({ closed }) => closed), [...new Array(9).fill(true), false]);
   assert.deepEqual(pooled.asked, []);
   pooled.pool.sweep(later + 1000);

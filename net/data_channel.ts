@@ -144,6 +144,12 @@ export class DataChannel {
     this.#pingPong.ping();
   }
 
+  /** Ends an idle channel without loss: the peer closes it when it has taken everything that was sent on it. */
+  retire(): void {
+    if (this.#closed || this.#stream !== null) return;
+    Promise.resolve(this.#transport.closeWrite()).catch(() => this.close());
+  }
+
   /** Ends the connection; a running stream is reset. */
   close(): void {
     if (this.#closed) return;

@@ -83,6 +83,13 @@ class Server implements SpokesServer {
     for (const session of sessions.all) void session.send({ kind: "drain", graceMs });
     httpEdge.drain();
     await this.#idleOr(graceMs);
+    // What targets were sent last is still on its way to them.
+    if (graceMs > 0) {
+      await Promise.race([
+        this.#cut.promise,
+        Promise.all(sessions.all.map(({ pool }) => pool.retireAll())),
+      ]);
+    }
     const error = new CodedError("SERVER_DRAINING");
     await Promise.all(sessions.all.map(async (session) => {
       await session.end(error);
