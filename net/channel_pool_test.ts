@@ -217,13 +217,6 @@ Deno.test("after a minute without streams all but one idle channel are let go, t
   assert.deepEqual(channels.map(({ closed }) => closed), [...new Array(9).fill(true), false]);
   assert.deepEqual(pooled.pool.counts, { channels: 1, idle: 0, waiting: 0 });
 });
-  assert.deepEqual(channels.map(({ closed }) => closed), [...new Array(9).fill(true), false]);
-  assert.deepEqual(pooled.asked, []);
-  pooled.pool.sweep(later + 1000);
-  assert.deepEqual(pooled.asked, []);
-  assert.ok(pooled.pool.acquire() instanceof DataChannel);
-  assert.deepEqual(pooled.asked, [4]);
-});
 
 Deno.test("far more idle channels than the peak needs are let go", () => {
   using pooled = new Pooled();
