@@ -12,11 +12,14 @@ export { echoTarget, freePort, type TcpTarget, tcpTarget } from "./harness/tcp_t
 export { type HttpTarget, httpTarget, jsonEcho } from "./harness/http_target.ts";
 export {
   type HttpMessage,
+  type HttpRequest,
+  type HttpResponse,
   readMessage,
   readRequest,
   readResponse,
   request,
   type RequestParts,
+  requestText,
 } from "./harness/http_message.ts";
 export { type Finished, PROGRAMS, programTest, run, type RunOptions, spawn, type Spawned } from "./harness/programs.ts";
 export {

@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { connectTcp, type Wire } from "./wire.ts";
+import { connectTcp, type Wire, WireEndedError } from "./wire.ts";
 
 /** One HTTP/1.1 message as it was on the wire. */
 export interface HttpMessage {
@@ -23,8 +23,11 @@ export type HttpResponse = HttpMessage & { readonly status: number };
 /** A request with what its first line says. */
 export type HttpRequest = HttpMessage & { readonly method: string; readonly target: string };
 
-/** Reads one request with its body. */
+/** Reads one request with its body; it may come whenever it likes. */
 export async function readRequest(wire: Wire): Promise<HttpRequest> {
+  const begin = await wire.next();
+  if (begin === null) throw new WireEndedError("Cannot read a request as the visitor has ended");
+  wire.unread(begin);
   const message = await readMessage(wire, { body: "framed" });
   const [method = "", target = ""] = message.line.split(" ");
   return { ...message, method, target };

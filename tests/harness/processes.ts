@@ -39,6 +39,7 @@ export function spawnProgram(name: "spokes" | "pktriot", args: readonly string[]
   const log = new CapturedLog();
   const program = spawn(Deno.execPath(), commandOf(name, ["--log-format", "json", ...args]), {
     onErrorLine: (line) => addLine(log, line),
+    endSignal: "SIGKILL",
   });
   const ended = program.finished.then(({ code }) => code);
   return {

@@ -23,6 +23,8 @@ export type ProgramName = keyof typeof PROGRAMS & string;
 
 /** A missing program fails a test where all are to be installed, and skips it elsewhere. */
 const CI = Deno.env.get("CI") === "true";
+/** A program that was asked to end is killed after this time. */
+const END_MS = 5_000;
 /** Where the tests of all files note what was skipped: the last test tells. They share a process, and so its id. */
 const SKIPPED = join(tmpdir(), `spokes-tests-${Deno.pid}-skipped`);
 
@@ -121,6 +123,8 @@ export interface SpawnOptions {
   stdin?: boolean;
   cwd?: string;
   env?: Record<string, string>;
+  /** How it is asked to end at the end of the test. @default "SIGTERM" */
+  endSignal?: Deno.Signal;
   /** Told of every line of its standard error. */
   onErrorLine?: (line: string) => void;
 }
@@ -129,7 +133,7 @@ export interface SpawnOptions {
 export function spawn(
   program: string,
   args: readonly string[],
-  { stdin = false, onErrorLine, ...options }: SpawnOptions = {},
+  { stdin = false, onErrorLine, endSignal = "SIGTERM", ...options }: SpawnOptions = {},
 ): Spawned {
   const child = new Deno.Command(program.includes("/") ? program : findProgram(program) ?? program, {
     args: [...args],
@@ -209,9 +213,12 @@ export function spawn(
       }
     },
     async [Symbol.asyncDispose]() {
-      kill();
+      // Killed outright, a server may leave its workers behind.
+      kill(endSignal);
+      const timer = setTimeout(kill, END_MS);
       await writer?.close().catch(() => {/* it has ended */});
       await finished;
+      clearTimeout(timer);
     },
   };
 }

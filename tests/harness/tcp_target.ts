@@ -1,6 +1,7 @@
 import net from "node:net";
+import { StreamResetError } from "../../protocol/errors.ts";
 import { eventually, within } from "./wait.ts";
-import { Wire } from "./wire.ts";
+import { Wire, WireEndedError } from "./wire.ts";
 
 /** A local TCP service. */
 export interface TcpTarget extends AsyncDisposable {
@@ -23,8 +24,8 @@ export interface TcpTargetOptions {
 }
 
 /**
- * Listens on a free port. Each connection is served by `serve` (its failure fails the test when the target is disposed), or waits to
- * be taken by `accept()`.
+ * Listens on a free port. Each connection is served by `serve`, and ended when that returns (its failure fails the test when the target
+ * is disposed); or it waits to be taken by `accept()`.
  */
 export async function tcpTarget(
   serve?: (wire: Wire, index: number) => Promise<void>,
@@ -40,8 +41,9 @@ export async function tcpTarget(
     const index = connections.push(wire) - 1;
     if (serve === undefined) return;
     const served = serve(wire, index)
+      .then(() => wire.endWrite())
       .catch((error) => {
-        if (!ending) failures.push(error);
+        if (!ending && !isEnd(error)) failures.push(error);
         wire.reset();
       })
       .finally(() => serving.delete(served));
@@ -73,15 +75,15 @@ export async function tcpTarget(
   };
 }
 
+/** Visitors come and go: that is no failure of the target. */
+function isEnd(error: unknown): boolean {
+  return error instanceof StreamResetError || error instanceof WireEndedError;
+}
+
 /** Sends back what it gets, and ends when the other side does. */
 export function echoTarget(options: TcpTargetOptions = {}): Promise<TcpTarget> {
   return tcpTarget(async (wire) => {
-    try {
-      for (let bytes = await wire.next(); bytes !== null; bytes = await wire.next()) await wire.send(bytes);
-      await wire.endWrite();
-    } catch {
-      // A reset ends it too.
-    }
+    for (let bytes = await wire.next(); bytes !== null; bytes = await wire.next()) await wire.send(bytes);
   }, options);
 }
 

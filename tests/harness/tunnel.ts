@@ -84,7 +84,9 @@ export async function startTunnel(
       ...{ tunnel, hostname: tunnel.hostname, identity: enrolment, address, log, events, states, publish },
       async http(target, more = {}) {
         const rule: ClientHttpRule = { kind: "http", domain: tunnel.hostname, target, ...more };
-        const others = current.filter((each) => each.kind !== "http" || each.domain !== rule.domain);
+        const others = current.filter((each) =>
+          each.kind !== "http" || (each.domain ?? tunnel.hostname) !== rule.domain
+        );
         await publish([...others, rule]);
         return rule.domain!;
       },

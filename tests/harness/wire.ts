@@ -12,6 +12,11 @@ export interface ReadToEnd {
   readonly end: "end" | "reset";
 }
 
+/** The other side ended before what was waited for had come. */
+export class WireEndedError extends Error {
+  override readonly name: string = "WireEndedError";
+}
+
 /** One TCP connection as tests want it: text in and out, ends told from resets, every wait bounded. */
 export class Wire implements AsyncDisposable {
   readonly socket: net.Socket;
@@ -49,6 +54,11 @@ export class Wire implements AsyncDisposable {
     const bytes = this.#buffer;
     this.#buffer = Buffer.alloc(0);
     return bytes;
+  }
+
+  /** Puts bytes back in front of what comes next. */
+  unread(bytes: Uint8Array): void {
+    this.#buffer = Buffer.concat([bytes, this.#buffer]);
   }
 
   /** Everything up to and including `mark`. */
@@ -113,7 +123,8 @@ export class Wire implements AsyncDisposable {
   async #more(wanted: string): Promise<void> {
     const bytes = await within(Promise.resolve(this.#duplex.read()), wanted);
     if (bytes === null) {
-      throw new Error(`Cannot read ${wanted}: the end came after ${JSON.stringify(this.#buffer.toString("latin1"))}`);
+      const before = JSON.stringify(this.#buffer.toString("latin1"));
+      throw new WireEndedError(`Cannot read ${wanted} as the end came after ${before}`);
     }
     this.#buffer = Buffer.concat([this.#buffer, bytes]);
   }
