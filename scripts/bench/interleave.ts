@@ -16,7 +16,13 @@ export async function interleave(
       if (entrance === undefined) continue;
       context.note(`${title}: ${system.name}, round ${round} of ${context.rounds}`);
       const values = measured.get(system.name) ?? [];
-      values.push(await measure(entrance, system));
+      try {
+        values.push(await measure(entrance, system));
+      } catch (error) {
+        // A sketch may fail; what it is compared with may not.
+        if (system.name !== "prototype") throw error;
+        context.note(`${title}: prototype: ${error instanceof Error ? error.message : error}`);
+      }
       measured.set(system.name, values);
     }
   }

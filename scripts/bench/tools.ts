@@ -21,9 +21,9 @@ export async function findTool(name: Tool): Promise<string | undefined> {
 export async function runTool(
   program: string,
   args: readonly string[],
-  options: { timeoutMs: number; cwd?: string },
+  options: { timeoutMs: number; cwd?: string; mayFail?: boolean },
 ): Promise<string> {
-  const { timeoutMs, cwd } = options;
+  const { timeoutMs, cwd, mayFail = false } = options;
   const command = new Deno.Command(program, {
     args: [...args],
     ...(cwd === undefined ? {} : { cwd }),
@@ -33,6 +33,8 @@ export async function runTool(
   const { success, stdout, stderr } = await command.output();
   const decoder = new TextDecoder();
   const text = decoder.decode(stdout);
-  if (!success) throw new Error(`Cannot use ${program} ${args.join(" ")}: ${decoder.decode(stderr)}${text}`);
+  if (!success && !mayFail) {
+    throw new Error(`Cannot use ${program} ${args.join(" ")}: ${decoder.decode(stderr)}${text}`);
+  }
   return text;
 }
