@@ -13,14 +13,17 @@ export interface PipeOptions {
 /**
  * Joins two connections until both directions have ended. An end is passed on as a half-close, a reset as a reset of the other side.
  * Whatever happens, both are closed when it settles.
- * @throws {StreamResetError} when either side was reset
+ * @throws {CodedError} why, when either side was reset or refused
  */
 export async function pipe(upstream: Duplex, downstream: Duplex, options: PipeOptions): Promise<void> {
   let linger: Deadline | undefined;
   /** Directions whose end we have passed on, or are passing on; and sides that are gone. */
   const ended = { up: false, down: false };
   const gone = { up: false, down: false };
+  /** Why both were reset: what their reads and writes then say is not the reason. */
+  let failure: { reason: unknown } | undefined;
   function abort(reason: unknown): void {
+    failure ??= { reason };
     upstream.reset(reason);
     downstream.reset(reason);
   }
@@ -61,15 +64,11 @@ export async function pipe(upstream: Duplex, downstream: Duplex, options: PipeOp
       await copy(from, to, direction);
     } catch (error) {
       abort(error);
-      throw error;
     }
   }
-  const directions = await Promise.allSettled([
-    guarded(upstream, downstream, "up"),
-    guarded(downstream, upstream, "down"),
-  ]);
+  await Promise.all([guarded(upstream, downstream, "up"), guarded(downstream, upstream, "down")]);
   linger?.[Symbol.dispose]();
   upstream.close();
   downstream.close();
-  for (const direction of directions) if (direction.status === "rejected") throw direction.reason;
+  if (failure !== undefined) throw failure.reason;
 }
