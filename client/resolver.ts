@@ -5,7 +5,7 @@ import { type HttpRule, type Rule, ruleId } from "../protocol/rule.ts";
 import type { StreamOpen } from "../protocol/stream_message.ts";
 import { defaultPage } from "./default_page.ts";
 import type { DialTargetOptions, SocketTarget } from "./dial_target.ts";
-import type { ClientHttpRule, ClientRule } from "./options.ts";
+import type { ClientHttpRule, ClientRule, Target } from "./options.ts";
 import { describeTarget, type ParsedTarget, parseTarget } from "./target.ts";
 
 /** Where a stream goes on this side. */
@@ -16,6 +16,8 @@ export type Destination =
 /** Answers "where does this stream go?" for the streams that the server opens: by rule. */
 export class Resolver {
   #destinations: ReadonlyMap<string, Destination> = new Map();
+  /** What each rule was made from, as far as its published form does not show it. */
+  #origins: ReadonlyMap<string, Origin> = new Map();
 
   /**
    * Takes the whole new set of rules, or none of it; gives what the server is to publish.
@@ -23,15 +25,22 @@ export class Resolver {
    */
   set(rules: readonly ClientRule[], hostname: string): Rule[] {
     const destinations = new Map<string, Destination>();
+    const origins = new Map<string, Origin>();
     const wire: Rule[] = [];
     for (const rule of rules.length > 0 ? rules : [defaultRule(hostname)]) {
       const { published, destination } = resolveRule(rule, hostname);
       const id = ruleId(published);
       if (destinations.has(id)) throw new CodedError("RULE_INVALID", `There are two rules for ${id}`);
       destinations.set(id, destination);
+      if (rule.kind === "http" && published.kind === "http") {
+        const origin = nextOrigin(this.#origins.get(id), rule);
+        origins.set(id, origin);
+        if (origin.generation > 0) published.generation = origin.generation;
+      }
       wire.push(published);
     }
     this.#destinations = destinations;
+    this.#origins = origins;
     return wire;
   }
 
@@ -41,6 +50,18 @@ export class Resolver {
     if (destination === undefined) throw new CodedError("NO_SUCH_RULE", `The client has no rule ${open.rule}`);
     return destination;
   }
+}
+
+interface Origin {
+  readonly target: Target;
+  readonly insecure: boolean;
+  readonly generation: number;
+}
+
+/** Another handler looks the same to the server, which must not go on with connections to the one before. */
+function nextOrigin(before: Origin | undefined, { target, insecureUpstream = false }: ClientHttpRule): Origin {
+  const same = before === undefined || (before.target === target && before.insecure === insecureUpstream);
+  return { target, insecure: insecureUpstream, generation: (before?.generation ?? 0) + (same ? 0 : 1) };
 }
 
 function defaultRule(hostname: string): ClientHttpRule {

@@ -22,6 +22,8 @@ export const httpRuleSchema = z.object({
   ...common,
   /** Sent to the target as Host in place of the visitor's. */
   hostHeader: z.string().min(1).max(255).optional(),
+  /** Grows when the rule leads elsewhere although all else is the same: another handler, other demands on a certificate. */
+  generation: z.int().nonnegative().optional(),
 });
 
 /** An allocated port of the server. */
