@@ -118,6 +118,16 @@ Deno.test("watch() tells of tunnels that another process makes and removes", asy
   await Deno.remove(folder, { recursive: true });
 });
 
+Deno.test("a temporary tunnel is removed as soon as the operator has said", async () => {
+  await using setup = await setUpState({ temporaryTunnelMs: 1000 });
+  const { tunnels } = setup.state;
+  const { tunnel: child } = await tunnels.createTemporary((await setup.tunnel()).tunnel);
+  setup.clock.now += 999;
+  assert.deepEqual(await tunnels.sweepTemporary(setup.clock.now), []);
+  setup.clock.now += 1;
+  assert.deepEqual(await tunnels.sweepTemporary(setup.clock.now), [child.id]);
+});
+
 Deno.test("a temporary tunnel is removed 5 minutes after it was last seen, with what it took", async () => {
   await using setup = await setUpState();
   const { tunnels, names, ports, sightings } = setup.state;
