@@ -3,8 +3,8 @@ import type { Duplex, MaybePromise } from "./duplex.ts";
 
 /** Bytes per read; larger buffers do not read faster. */
 const SLAB_BYTES = 64 * 1024;
-/** A slab with less room left than this is given up for a fresh one: small reads share a slab, large ones are not cut up. */
-const MIN_READ_BYTES = 16 * 1024;
+/** A slab with less room left than this is given up for a fresh one: small reads share a slab, large ones have one of their own. */
+const MIN_ROOM_BYTES = 48 * 1024;
 
 /**
  * A `Deno.Conn` as a {@link Duplex}. Its `reset()` looks like a clean end to the peer, so it is only used between our own
@@ -29,7 +29,7 @@ export class ConnDuplex implements Duplex {
 
   async read(): Promise<Uint8Array | null> {
     if (this.#failure !== null) throw this.#failure;
-    if (SLAB_BYTES - this.#slabAt < MIN_READ_BYTES) {
+    if (SLAB_BYTES - this.#slabAt < MIN_ROOM_BYTES) {
       this.#slab = new Uint8Array(SLAB_BYTES);
       this.#slabAt = 0;
     }

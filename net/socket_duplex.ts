@@ -133,14 +133,16 @@ export class SocketDuplex implements Duplex {
     await this.closed;
   }
 
-  /** Settles when the runtime has let go of the bytes. */
+  /** Settles when the runtime has let go of the bytes; a plain socket mostly hands them to the kernel at once. */
   #writeBulk(bytes: Uint8Array): MaybePromise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    let written: PromiseWithResolvers<void> | undefined;
     this.#socket.write(bytes, (error) => {
-      if (error) reject(this.#failure ?? new StreamResetError(error.message, { cause: error }));
-      else resolve();
+      if (error) written?.reject(this.#failure ?? new StreamResetError(error.message, { cause: error }));
+      else written?.resolve();
     });
-    return promise;
+    if (this.#socket.writableLength === 0) return;
+    written = Promise.withResolvers();
+    return written.promise;
   }
 
   #destroyAfterFlush(): void {
