@@ -4,7 +4,7 @@ import { type ChannelStream, DataChannel } from "./data_channel.ts";
 import type { Duplex } from "./duplex.ts";
 import { connPair, startTlsPair, tcpPair } from "./testing/socket_pairs.ts";
 
-const STREAMS = Deno.env.get("SOAK") === "1" ? 5_000 : 120;
+const STREAMS = Deno.env.get("SOAK") === "1" ? 5_000 : 80;
 const OPEN = { rule: "tcp/22000", protocol: "tcp", visitor: { address: "192.0.2.7", port: 4711 } } as const;
 
 /** What one end of a stream has sent so far, and whether it has ended its direction. */

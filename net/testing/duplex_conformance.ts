@@ -23,7 +23,7 @@ export interface ConformanceOptions {
 const MUCH_BYTES = 64 * 1024 * 1024;
 const PIECE_BYTES = 64 * 1024;
 /** A write that has not settled by then is held back; one that settles later is only taken for held. */
-const HELD_AFTER_MS = 60;
+const HELD_AFTER_MS = 40;
 /** A test that runs for so long hangs, and fails. */
 const LATE_AFTER_MS = 10_000;
 
