@@ -146,7 +146,8 @@ export async function connectTcp(
     await within(promise, `a connection to port ${port}`);
   } catch (error) {
     socket.destroy();
-    throw error;
+    // Taken and reset before we were told of the former: whoever reads learns the latter.
+    if ((error as { code?: string }).code !== "ECONNRESET") throw error;
   }
   socket.off("error", reject);
   return new Wire(socket);

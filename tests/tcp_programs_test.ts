@@ -1,0 +1,169 @@
+import assert from "node:assert/strict";
+import { userInfo } from "node:os";
+import { join } from "node:path";
+import {
+  fill,
+  freePort,
+  programTest,
+  run,
+  sha256,
+  SOAK,
+  spawn,
+  type Spawned,
+  startServer,
+  startTunnel,
+  tcpTarget,
+  type TempDir,
+  tempDir,
+} from "./harness.ts";
+import { findProgram } from "./harness/programs.ts";
+
+const MEBIBYTE = 1024 * 1024;
+
+/** A local service behind a port of the server. */
+interface Published extends AsyncDisposable {
+  readonly port: number;
+}
+
+async function publish(target: string): Promise<Published> {
+  await using stack = new AsyncDisposableStack();
+  const server = stack.use(await startServer());
+  const tunnel = stack.use(await startTunnel(server));
+  const port = await tunnel.tcp(target);
+  const all = stack.move();
+  return { port, [Symbol.asyncDispose]: () => all.disposeAsync() };
+}
+
+/** A real sshd with its own keys, and the options with which ssh and scp get in. */
+interface Sshd extends AsyncDisposable {
+  readonly address: string;
+  readonly folder: TempDir;
+  readonly options: string[];
+}
+
+async function startSshd(): Promise<Sshd> {
+  await using stack = new AsyncDisposableStack();
+  const folder = stack.use(await tempDir());
+  const [host, user] = [join(folder.path, "host"), join(folder.path, "user")];
+  for (const key of [host, user]) await run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", key]);
+  const authorized = await folder.write("authorized", await Deno.readTextFile(`${user}.pub`));
+  const port = await freePort();
+  const config = await folder.write(
+    "sshd_config",
+    `Port ${port}\nListenAddress 127.0.0.1\nHostKey ${host}\nAuthorizedKeysFile ${authorized}\nPidFile none\n` +
+      "PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\nStrictModes no\nPermitRootLogin yes\n" +
+      "Subsystem sftp internal-sftp\nMaxStartups 100:30:100\n",
+  );
+  // Where it goes as root after the start; packages make the folder only when their service runs.
+  if (Deno.uid() === 0) await Deno.mkdir("/run/sshd", { recursive: true, mode: 0o755 });
+  const sshd = stack.use(spawn(findProgram("sshd") ?? "sshd", ["-D", "-e", "-f", config]));
+  await sshd.printed(/Server listening on 127\.0\.0\.1/);
+  const known = await folder.write("known", `* ${await Deno.readTextFile(`${host}.pub`)}`);
+  const all = stack.move();
+  return {
+    ...{ address: `127.0.0.1:${port}`, folder },
+    options: [
+      ...["-F", "none", "-i", user, "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"],
+      ...["-o", `UserKnownHostsFile=${known}`, "-o", "StrictHostKeyChecking=yes", "-o", "LogLevel=ERROR"],
+    ],
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
+}
+
+programTest("ssh and scp through the tunnel", ["ssh", "scp", "sshd", "ssh-keygen"], async () => {
+  await using sshd = await startSshd();
+  await using published = await publish(sshd.address);
+  const { folder, options } = sshd;
+  const login = `${userInfo().username}@127.0.0.1`;
+  const ssh = (command: string, stdin: string | Uint8Array = "") =>
+    run("ssh", [...options, "-p", `${published.port}`, login, command], { stdin });
+  const hello = await ssh("echo hello; exit 7");
+  assert.deepEqual([hello.stdout, hello.code], ["hello\n", 7], hello.stderr);
+  const bytes = fill(8 * MEBIBYTE);
+  const through = await ssh("cat", bytes);
+  assert.equal(sha256(through.bytes), sha256(bytes));
+  const file = await folder.write("file", bytes);
+  const there = join(folder.path, "there");
+  const remote = `scp://${login}:${published.port}/${there}`;
+  const up = await run("scp", ["-q", ...options, file, remote]);
+  assert.equal(up.code, 0, up.stderr);
+  const back = join(folder.path, "back");
+  const down = await run("scp", ["-q", ...options, remote, back]);
+  assert.equal(down.code, 0, down.stderr);
+  assert.equal(sha256(await Deno.readFile(back)), sha256(bytes));
+});
+
+async function startRedis(folder: TempDir): Promise<Spawned & { port: number }> {
+  const port = await freePort();
+  const redis = spawn("redis-server", [
+    ...["--port", `${port}`, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder.path],
+  ]);
+  await redis.printed(/Ready to accept connections/);
+  return Object.assign(Object.create(redis), { port });
+}
+
+programTest("redis-cli through the tunnel: ping, a large value, pub/sub", ["redis-server", "redis-cli"], async () => {
+  await using folder = await tempDir();
+  await using redis = await startRedis(folder);
+  await using published = await publish(`127.0.0.1:${redis.port}`);
+  const at = ["-p", `${published.port}`];
+  const cli = (args: string[], stdin?: string) =>
+    run("redis-cli", [...at, ...args], stdin === undefined ? {} : { stdin });
+  assert.equal((await cli(["ping"])).stdout, "PONG\n");
+  const value = sha256("large").repeat(MEBIBYTE / 64);
+  assert.equal((await cli(["-x", "set", "large"], value)).stdout, "OK\n");
+  assert.equal((await cli(["get", "large"])).stdout, `${value}\n`);
+  await using subscriber = spawn("redis-cli", [...at, "subscribe", "news"]);
+  await subscriber.printed(/subscribe\nnews\n1\n/);
+  for (const message of ["first", "second"]) {
+    assert.equal((await cli(["publish", "news", message])).stdout, "1\n");
+    await subscriber.printed(new RegExp(`message\nnews\n${message}\n`));
+  }
+});
+
+programTest("iperf3 through the tunnel, in both directions", ["iperf3"], async () => {
+  const port = await freePort();
+  await using service = spawn("iperf3", ["-s", "-B", "127.0.0.1", "-p", `${port}`, "--forceflush"]);
+  await service.printed(/Server listening/);
+  await using published = await publish(`127.0.0.1:${port}`);
+  const bytes = (SOAK ? 4096 : 128) * MEBIBYTE;
+  for (const direction of [[], ["--reverse"], ["--parallel", "4"]]) {
+    const { code, stdout, stderr } = await run(
+      "iperf3",
+      ["-c", "127.0.0.1", "-p", `${published.port}`, "-n", `${bytes}`, "--json", ...direction],
+      { timeoutMs: 300_000 },
+    );
+    assert.equal(code, 0, `${stdout}${stderr}`);
+    const { end } = JSON.parse(stdout);
+    assert.ok(end.sum_sent.bytes >= bytes);
+    // Its receiver stops when the sender says so, on another connection: what is on the way then is not counted.
+    assert.ok(end.sum_received.bytes > bytes / 2, `${end.sum_received.bytes} of ${bytes} bytes`);
+  }
+});
+
+programTest("nc ends its input and still gets the whole answer", ["nc"], async () => {
+  await using target = await tcpTarget(async (wire) => {
+    const { bytes } = await wire.readToEnd();
+    await wire.send(`${bytes.length} ${sha256(bytes)}\n`);
+    await wire.send(bytes);
+  });
+  await using published = await publish(target.address);
+  const bytes = fill(3 * MEBIBYTE);
+  const { bytes: answer, code } = await run("nc", ["-N", "127.0.0.1", `${published.port}`], { stdin: bytes });
+  const line = `${bytes.length} ${sha256(bytes)}\n`;
+  assert.equal(code, 0);
+  assert.equal(new TextDecoder().decode(answer.subarray(0, line.length)), line);
+  assert.equal(sha256(answer.subarray(line.length)), sha256(bytes));
+});
+
+programTest("socat behind a unix socket and a port, both ends its own", ["socat"], async () => {
+  await using folder = await tempDir();
+  const path = join(folder.path, "cat.sock");
+  await using service = spawn("socat", ["-d", "-d", `UNIX-LISTEN:${path},fork`, "EXEC:cat"]);
+  await service.printed(/listening on/);
+  await using published = await publish(`unix:${path}`);
+  const { stdout, code } = await run("socat", ["-t", "20", "-", `TCP:127.0.0.1:${published.port}`], {
+    stdin: "there and back\n",
+  });
+  assert.deepEqual([stdout, code], ["there and back\n", 0]);
+});
