@@ -135,9 +135,10 @@ export class SocketDuplex implements Duplex {
 
   /** Settles when the runtime has let go of the bytes; a plain socket mostly hands them to the kernel at once. */
   #writeBulk(bytes: Uint8Array): MaybePromise<void> {
+    // deno-lint-ignore prefer-const -- It is needed only when the bytes wait, which is seen after the write.
     let written: PromiseWithResolvers<void> | undefined;
     this.#socket.write(bytes, (error) => {
-      if (error) written?.reject(this.#failure ?? new StreamResetError(error.message, { cause: error }));
+      if (error) written?.reject(this.#fail(error.message, error));
       else written?.resolve();
     });
     if (this.#socket.writableLength === 0) return;
@@ -204,11 +205,12 @@ export class SocketDuplex implements Duplex {
     if (!this.#readEnded || !this.#writeFinished) this.#fail("The connection was reset");
   }
 
-  #fail(message: string, cause?: unknown): void {
+  #fail(message: string, cause?: unknown): StreamResetError {
     this.#failure ??= new StreamResetError(message, { cause });
     this.#reader?.reject(this.#failure);
     this.#reader = null;
     this.#drained?.reject(this.#failure);
     this.#drained = null;
+    return this.#failure;
   }
 }
