@@ -4,12 +4,22 @@
  * ```ts
  * import { connect, enrol, parseInvite, serve } from "./mod.ts";
  *
- * await using server = await serve({ domain: "tunnels.localhost", http: { port: 8080 }, tls: { port: 8443 }, address: "127.0.0.1:8443" });
+ * await using server = await serve({
+ *   domain: "tunnels.localhost",
+ *   address: "127.0.0.1:8443",
+ *   http: { port: 8080 },
+ *   tls: { port: 8443 },
+ * });
  * const invite = parseInvite(await server.invite());
- * const { token, ca, hostname } = await enrol(invite, invite.token);
- * await using tunnel = await connect({ ...invite, ...(ca && { ca }), token, rules: [
- *   { kind: "http", domain: `hello.tunnels.localhost`, target: () => new Response("hello") },
- * ] });
+ * const { token, ca } = await enrol(invite, invite.token);
+ * await using tunnel = await connect({
+ *   ...invite,
+ *   ...(ca && { ca }),
+ *   token,
+ *   rules: [{ kind: "http", domain: "hello.tunnels.localhost", target: () => new Response("hello") }],
+ * });
+ * console.log(`${tunnel.hostname} answers at http://hello.tunnels.localhost:8080`);
+ * await tunnel.closed;
  * ```
  *
  * @module
