@@ -12,9 +12,6 @@ export interface Invite {
   readonly sni?: string;
 }
 
-/** The name in TLS of a server that is known only by its address: rustls and proxies route by names. */
-export const INTERNAL_SERVER_NAME = "tunnel.spokes.internal";
-
 const VERSION = "spokes1";
 /** Far more than a line with a token needs; bounds the work on what somebody pasted. */
 const MAX_INVITE_LENGTH = 4_096;

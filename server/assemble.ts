@@ -150,10 +150,11 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
   let draining = false;
   const admin = options.admin === false ? null : listenAdmin({ ...DEFAULTS.admin, ...options.admin }, {
     ready: () => draining ? { ready: false, reason: "draining" } : { ready: true },
-    metrics: await metricsText({
-      ...{ metrics, sessions, version: VERSION },
-      visitors: () => ({ http: httpEdge.running, tcp: tcpEdge.running }),
-    }),
+    metrics: () =>
+      metricsText({
+        ...{ metrics, sessions, version: VERSION },
+        visitors: () => ({ http: httpEdge.running, tcp: tcpEdge.running }),
+      }),
     log,
   });
   if (admin !== null) stack.defer(() => admin.close());

@@ -1,5 +1,5 @@
 import type { Logger } from "../net/log.ts";
-import { CodedError, toCodedError } from "../protocol/errors.ts";
+import { type CodedError, toCodedError } from "../protocol/errors.ts";
 import type { Metrics } from "./metrics.ts";
 import { Penalties } from "./penalties.ts";
 import type { ServerState } from "./state/server_state.ts";

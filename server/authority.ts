@@ -2,7 +2,7 @@ import type { X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import { parseAddress } from "../net/address.ts";
 import { CodedError } from "../protocol/errors.ts";
-import { INTERNAL_SERVER_NAME } from "../protocol/invite.ts";
+import { INTERNAL_SNI } from "../protocol/limits.ts";
 import { caPin, checkCertificatePair } from "./certificate_pair.ts";
 import type { CertificatePair } from "./options.ts";
 import { createCa, type SignedCertificate, signLeaf } from "./sign_certificate.ts";
@@ -110,7 +110,7 @@ function isFresh(leaf: X509Certificate, hostname: string, now: number): boolean 
   const to = Date.parse(leaf.validTo);
   const covers = parseAddress(hostname) === null ? leaf.checkHost(hostname) : leaf.checkIP(hostname);
   return now >= from && to - now >= (to - from) / 3 && covers !== undefined &&
-    leaf.checkHost(INTERNAL_SERVER_NAME) !== undefined;
+    leaf.checkHost(INTERNAL_SNI) !== undefined;
 }
 
 function splitPem(text: string): CertificatePair {

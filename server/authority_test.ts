@@ -3,7 +3,7 @@ import { createHash, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import tls from "node:tls";
 import { CodedError, type ErrorName } from "../protocol/errors.ts";
-import { INTERNAL_SERVER_NAME } from "../protocol/invite.ts";
+import { INTERNAL_SNI } from "../protocol/limits.ts";
 import { type Authority, createAuthority, loadPin, needsRenewal, openAuthority, renewLeaf } from "./authority.ts";
 import { caPin, checkCertificatePair } from "./certificate_pair.ts";
 
@@ -14,7 +14,7 @@ Deno.test("a client that trusts the CA completes TLS by host name, internal name
   for (const hostname of [HOSTNAME, "127.0.0.1", "::1"]) {
     const authority = await createAuthority({ hostname });
     await using server = await serveTls(authority);
-    for (const name of [hostname, INTERNAL_SERVER_NAME]) {
+    for (const name of [hostname, INTERNAL_SNI]) {
       assert.equal(await greetingOf(server.port, name, authority.ca.certificate), "hello");
     }
     await assert.rejects(greetingOf(server.port, "other.example.test", authority.ca.certificate));
@@ -45,7 +45,7 @@ Deno.test("the CA signs for 10 years, the leaf is no CA and lives 90 days", asyn
   assert.equal(Date.parse(ca.validTo), now + 3_652 * DAY_MS);
   assert.equal(Date.parse(leaf.validTo), now + 90 * DAY_MS);
   assert.ok(Date.parse(leaf.validFrom) < now);
-  assert.equal(leaf.subjectAltName, `DNS:${HOSTNAME}, DNS:${INTERNAL_SERVER_NAME}`);
+  assert.equal(leaf.subjectAltName, `DNS:${HOSTNAME}, DNS:${INTERNAL_SNI}`);
   const late = await renewLeaf(authority.ca, { hostname: HOSTNAME, now: now + 3_640 * DAY_MS });
   assert.equal(checkCertificatePair(late.pair).validTo, ca.validTo);
 });

@@ -1,4 +1,5 @@
 import type { Metrics } from "./metrics.ts";
+import type { Session } from "./session.ts";
 import type { Sessions } from "./sessions.ts";
 
 /** Where the numbers come from. */
@@ -10,67 +11,54 @@ export interface MetricsSources {
   version: string;
 }
 
-/** Gives everything that is counted in the Prometheus text format; the numbers are read when somebody asks. */
-export async function metricsText(sources: MetricsSources): Promise<() => Promise<string>> {
-  const { Counter, Gauge, Registry } = await import("prom-client");
-  const registry = new Registry();
-  const registers = [registry];
-  const { metrics, sessions } = sources;
-  function counter(name: string, help: string, read: () => number): void {
-    new Counter({
-      ...{ name: `spokes_${name}`, help, registers },
-      collect() {
-        this.reset();
-        this.inc(read());
-      },
-    });
-  }
-  function gauge(name: string, help: string, read: () => number): void {
-    new Gauge({
-      ...{ name: `spokes_${name}`, help, registers },
-      collect() {
-        this.set(read());
-      },
-    });
-  }
-  new Gauge({ name: "spokes_info", help: "Version of the server", labelNames: ["version"], registers }).set(
-    { version: sources.version },
-    1,
-  );
-  gauge(
-    "tunnels_online",
-    "Tunnels with a serving session",
-    () => sessions.all.filter((each) => each.role === "serve").length,
-  );
-  gauge("sessions", "Sessions, serving and using", () => sessions.all.length);
-  gauge("data_channels", "Data channels open", () => sum(sessions, (each) => each.pool.counts.channels));
-  gauge("data_channels_idle", "Data channels idle", () => sum(sessions, (each) => each.pool.counts.idle));
-  gauge("streams", "Streams under way", () => sum(sessions, (each) => each.streams));
-  gauge("streams_waiting", "Streams that wait for a channel", () => sum(sessions, (each) => each.pool.counts.waiting));
-  gauge("http_visitors", "HTTP visitor connections under way", () => sources.visitors().http);
-  gauge("tcp_visitors", "TCP visitor connections under way", () => sources.visitors().tcp);
-  counter("http_visitors_total", "HTTP visitor connections taken", () => metrics.visitors.http);
-  counter("tcp_visitors_total", "TCP visitor connections taken", () => metrics.visitors.tcp);
-  counter("http_requests_total", "HTTP requests", () => metrics.requests);
-  counter("tcp_bytes_up_total", "Bytes from visitors of TCP rules", () => metrics.bytes.up);
-  counter("tcp_bytes_down_total", "Bytes to visitors of TCP rules", () => metrics.bytes.down);
-  counter("credential_failures_total", "Wrong credentials", () => metrics.authFailures);
-  gauge("resident_memory_bytes", "Resident memory of the process", () => Deno.memoryUsage().rss);
-  new Counter({
-    ...{
-      name: "spokes_refusals_total",
-      help: "What was refused or cut, by error code",
-      labelNames: ["code"],
-      registers,
-    },
-    collect() {
-      this.reset();
-      for (const [code, count] of metrics.refusals) this.inc({ code }, count);
-    },
-  });
-  return () => registry.metrics();
+/** One line of a metric: its labels, and the number. */
+type Sample = readonly [labels: string, value: number];
+
+/**
+ * Everything that is counted, in the Prometheus text format 0.0.4. Written here because the usual library brings a statistics package
+ * that `deno compile` overflows its stack on, and we have plain numbers only.
+ */
+export function metricsText({ metrics, sessions, visitors, version }: MetricsSources): string {
+  const all = sessions.all;
+  const { http, tcp } = visitors();
+  const refusals = [...metrics.refusals].map(([code, count]): Sample => [`{code="${code}"}`, count]);
+  return [
+    metric("gauge", "info", "Version of the server", [[`{version="${version}"}`, 1]]),
+    metric(
+      "gauge",
+      "tunnels_online",
+      "Tunnels with a serving session",
+      count(all, ({ role }) => role === "serve" ? 1 : 0),
+    ),
+    metric("gauge", "sessions", "Sessions, serving and using", all.length),
+    metric("gauge", "data_channels", "Data channels open", count(all, ({ pool }) => pool.counts.channels)),
+    metric("gauge", "data_channels_idle", "Data channels idle", count(all, ({ pool }) => pool.counts.idle)),
+    metric("gauge", "streams", "Streams under way", count(all, ({ streams }) => streams)),
+    metric(
+      "gauge",
+      "streams_waiting",
+      "Streams that wait for a channel",
+      count(all, ({ pool }) => pool.counts.waiting),
+    ),
+    metric("gauge", "http_visitors", "HTTP visitor connections under way", http),
+    metric("gauge", "tcp_visitors", "TCP visitor connections under way", tcp),
+    metric("counter", "http_visitors_total", "HTTP visitor connections taken", metrics.visitors.http),
+    metric("counter", "tcp_visitors_total", "TCP visitor connections taken", metrics.visitors.tcp),
+    metric("counter", "http_requests_total", "HTTP requests", metrics.requests),
+    metric("counter", "tcp_bytes_up_total", "Bytes from visitors of TCP rules", metrics.bytes.up),
+    metric("counter", "tcp_bytes_down_total", "Bytes to visitors of TCP rules", metrics.bytes.down),
+    metric("counter", "credential_failures_total", "Wrong credentials", metrics.authFailures),
+    metric("counter", "refusals_total", "What was refused or cut, by error code", refusals),
+    metric("gauge", "resident_memory_bytes", "Resident memory of the process", Deno.memoryUsage().rss),
+  ].join("");
 }
 
-function sum(sessions: Sessions, read: (session: Sessions["all"][number]) => number): number {
-  return sessions.all.reduce((total, session) => total + read(session), 0);
+function metric(type: "gauge" | "counter", name: string, help: string, value: number | readonly Sample[]): string {
+  const samples: readonly Sample[] = typeof value === "number" ? [["", value]] : value;
+  const lines = samples.map(([labels, number]) => `spokes_${name}${labels} ${number}\n`).join("");
+  return `# HELP spokes_${name} ${help}\n# TYPE spokes_${name} ${type}\n${lines}`;
+}
+
+function count(sessions: readonly Session[], read: (session: Session) => number): number {
+  return sessions.reduce((total, session) => total + read(session), 0);
 }

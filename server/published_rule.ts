@@ -1,8 +1,29 @@
+import type { ChannelStream } from "../net/data_channel.ts";
 import { CodedError } from "../protocol/errors.ts";
 import { type Rule, ruleId } from "../protocol/rule.ts";
+import type { StreamOpen } from "../protocol/stream_message.ts";
 import { compileFirewall } from "./firewall.ts";
-import type { HttpUpstreams } from "./http_upstreams.ts";
-import type { Session } from "./session.ts";
+import type { HttpRoute } from "./edge/http_context.ts";
+import type { Tunnel } from "./state/tunnels.ts";
+
+/** The session that a rule belongs to: opens streams to its client. */
+export interface StreamOpener {
+  readonly tunnel: Tunnel;
+  /** The client takes no new work. */
+  readonly draining: boolean;
+  /** @throws {CodedError} TUNNEL_OFFLINE, TUNNEL_BUSY */
+  open(message: Omit<StreamOpen, "kind">): Promise<ChannelStream>;
+}
+
+/** The keep-alive connections to the target of an HTTP rule. */
+export interface Upstreams {
+  /** The way of one request to the target. */
+  route(): HttpRoute;
+  /** Gives every idle one back. */
+  closeIdle(): void;
+  /** Gives the longest idle one back; false when there is none. */
+  closeOldest(): boolean;
+}
 
 /** A visitor's connection or exchange that is under way. */
 export interface Visit {
@@ -13,11 +34,11 @@ export interface Visit {
 /** A rule that visitors can reach now. */
 export class PublishedRule {
   readonly id: string;
-  readonly session: Session;
+  readonly session: StreamOpener;
   /** Grows when the target changes, so that keep-alive connections to the old one are not used again. */
   revision = 1;
   /** Keep-alive connections to the target; HTTP rules only. */
-  upstreams: HttpUpstreams | null = null;
+  upstreams: Upstreams | null = null;
   /** Whether visitors can no longer reach it. */
   withdrawn = false;
   readonly #visits = new Set<Visit>();
@@ -25,7 +46,7 @@ export class PublishedRule {
   #allows: (address: string) => boolean;
 
   /** @throws {CodedError} NETWORK_INVALID */
-  constructor(session: Session, rule: Rule) {
+  constructor(session: StreamOpener, rule: Rule) {
     this.id = ruleId(rule);
     this.session = session;
     this.#rule = rule;

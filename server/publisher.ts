@@ -1,13 +1,12 @@
 import type { Logger } from "../net/log.ts";
 import { CodedError, toCodedError } from "../protocol/errors.ts";
 import { isHostName } from "../protocol/host_name.ts";
-import type { RuleState } from "../protocol/message.ts";
+import type { ControlMessage, RuleState } from "../protocol/message.ts";
 import { type HttpRule, type Rule, ruleId, type TcpRule } from "../protocol/rule.ts";
 import { compileFirewall } from "./firewall.ts";
 import { HttpUpstreams } from "./http_upstreams.ts";
-import { PublishedRule } from "./published_rule.ts";
+import { PublishedRule, type StreamOpener } from "./published_rule.ts";
 import type { Router } from "./router.ts";
-import type { Session } from "./session.ts";
 import type { ServerState } from "./state/server_state.ts";
 
 /** Opens and closes the public ports of TCP rules. */
@@ -15,6 +14,11 @@ export interface PortOpener {
   /** @throws {CodedError} PORT_IN_USE */
   open(port: number, rule: PublishedRule): Promise<void>;
   close(port: number, rule: PublishedRule): void;
+}
+
+/** The session whose rules are published: it is told when one of them is withdrawn. */
+export interface PublishingSession extends StreamOpener {
+  send(message: ControlMessage): unknown;
 }
 
 /** What publishing a rule needs. */
@@ -29,14 +33,14 @@ export interface PublisherParts {
 
 /** Publishes the rules of one session: turns its desired state into routes and open ports. */
 export class Publisher {
-  readonly #session: Session;
+  readonly #session: PublishingSession;
   readonly #parts: PublisherParts;
   readonly #published = new Map<string, PublishedRule>();
   /** States are applied one after the other. */
   #applying: Promise<unknown> = Promise.resolve();
   #closed = false;
 
-  constructor(session: Session, parts: PublisherParts) {
+  constructor(session: PublishingSession, parts: PublisherParts) {
     this.#session = session;
     this.#parts = parts;
   }

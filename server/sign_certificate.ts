@@ -1,4 +1,4 @@
-import { INTERNAL_SERVER_NAME } from "../protocol/invite.ts";
+import { INTERNAL_SNI } from "../protocol/limits.ts";
 import { parseAddress } from "../net/address.ts";
 
 /** A private key (PKCS #8) and its certificate, PEM. */
@@ -44,7 +44,7 @@ export async function signLeaf(ca: SignedCertificate, hostname: string, now: num
   const keys = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
   const type = parseAddress(hostname) === null ? "dns" : "ip";
   const certificate = await x509.X509CertificateGenerator.create({
-    subject: `CN=${INTERNAL_SERVER_NAME}`,
+    subject: `CN=${INTERNAL_SNI}`,
     issuer: issuer.subject,
     serialNumber: serialNumber(),
     notBefore: new Date(now - BACKDATE_MS),
@@ -59,7 +59,7 @@ export async function signLeaf(ca: SignedCertificate, hostname: string, now: num
       new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
       new x509.SubjectAlternativeNameExtension([{ type, value: hostname }, {
         type: "dns",
-        value: INTERNAL_SERVER_NAME,
+        value: INTERNAL_SNI,
       }]),
       await x509.AuthorityKeyIdentifierExtension.create(issuer.publicKey),
       await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
