@@ -7,7 +7,7 @@ import { DOORS } from "../../protocol/limits.ts";
 import { startLoopbackTunnel } from "../loopback_tunnel.ts";
 import { type Programs, runProgram } from "../programs.ts";
 import type { BenchContext, Row, RowResult } from "./row.ts";
-import { residentKiB, settledKiB } from "./resident_memory.ts";
+import { settledKiB } from "./resident_memory.ts";
 
 /** Idle data channels of a session with traffic; the server lets more than 32 beside them go. */
 const CHANNELS_PER_TUNNEL = 4;
@@ -76,7 +76,7 @@ async function measure(context: BenchContext, programs: Programs): Promise<RowRe
     await requestUpgrade(duplex, { host: target.sni, path, bearer: chosen[index % chosen.length]! });
     return duplex;
   });
-  const opened = await residentKiB(pid);
+  const opened = await settledKiB(pid);
   const perChannel = (opened - connected) / extra;
   const perTunnel = (connected - halfConnected) / (count - half) - (CHANNELS_PER_TUNNEL - 1) * perChannel;
   return [

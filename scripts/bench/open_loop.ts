@@ -1,4 +1,5 @@
 import type { Entrance } from "./load.ts";
+import { startMetronome } from "./metronome.ts";
 
 /** What to send, and how often. */
 export interface OpenLoopOptions {
@@ -9,9 +10,6 @@ export interface OpenLoopOptions {
 
 /** Times of the first part are left out: connections and the machine are cold. */
 const WARM_UP_SHARE = 0.2;
-/** The clock of timers; answers that arrive wake the sender much more often. */
-const TICK_MS = 1;
-
 /**
  * Sends GET requests at a given rate whatever the answers do (an open loop), and gives the time of each in ms. A request that
  * is due while every connection is busy is counted from when it was due: a stall is seen by all who would have come.
@@ -49,11 +47,10 @@ export async function openLoopLatencies(entrance: Entrance, options: OpenLoopOpt
     late = false;
     if (now >= end && idle.length === lanes.length) done.resolve();
   }
-  const timer = setInterval(pump, TICK_MS);
+  using _metronome = startMetronome(1_000 / ratePerSecond, pump);
   try {
     await done.promise;
   } finally {
-    clearInterval(timer);
     for (const lane of lanes) lane.close();
   }
   return times;

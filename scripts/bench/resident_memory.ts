@@ -5,7 +5,7 @@ const SETTLE_MS = 6_000;
 const SAMPLE_MS = 250;
 
 /** Memory of a process in RAM, KiB; buffers of the kernel's sockets are not in it. */
-export async function residentKiB(pid: number): Promise<number> {
+async function residentKiB(pid: number): Promise<number> {
   if (Deno.build.os !== "linux") throw new SkipError("memory of another process is read from Linux's /proc");
   const status = await Deno.readTextFile(`/proc/${pid}/status`);
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]);
