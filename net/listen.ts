@@ -17,11 +17,30 @@ export interface Bound extends AsyncDisposable {
 /** Connections the kernel may hold before we accept them: bursts, not queues. */
 const BACKLOG = 511;
 
+/** Every address of the machine, IPv4 and IPv6. */
+export const EVERY_ADDRESS = "::";
+/** What a machine without IPv6 says to {@link EVERY_ADDRESS}. */
+const NO_IPV6: ReadonlySet<unknown> = new Set(["EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL"]);
+
 /**
- * Opens a TCP listener whose sockets keep half-close and send at once.
- * @throws {CodedError} LISTEN_FAILED, PORT_IN_USE as its cause is told in the message
+ * Opens a TCP listener whose sockets keep half-close and send at once. {@link EVERY_ADDRESS} is every IPv4 address on a machine
+ * without IPv6.
+ * @throws {CodedError} LISTEN_FAILED, with the reason in its message
  */
-export function listen(
+export async function listen(
+  address: { hostname: string; port: number },
+  onSocket: (socket: net.Socket, peer: Peer) => void,
+): Promise<Bound> {
+  try {
+    return await listenOn(address, onSocket);
+  } catch (error) {
+    const { cause } = error as { cause?: { code?: string } };
+    if (address.hostname !== EVERY_ADDRESS || !NO_IPV6.has(cause?.code)) throw error;
+    return await listenOn({ hostname: "0.0.0.0", port: address.port }, onSocket);
+  }
+}
+
+function listenOn(
   address: { hostname: string; port: number },
   onSocket: (socket: net.Socket, peer: Peer) => void,
 ): Promise<Bound> {

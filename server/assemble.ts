@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { SecureContext } from "node:tls";
 import { addressMatcher, isLoopback, parseAddress } from "../net/address.ts";
-import type { Bound } from "../net/listen.ts";
+import { type Bound, EVERY_ADDRESS } from "../net/listen.ts";
 import { type Logger, SILENT } from "../net/log.ts";
 import { listenTlsFront, secureContext } from "../net/tls_front.ts";
 import { CodedError, toCodedError } from "../protocol/errors.ts";
@@ -37,9 +37,9 @@ const SWEEP_MS = 1_000;
 const RENEWAL_CHECK_MS = 3_600_000;
 
 const DEFAULTS = {
-  http: { hostname: "0.0.0.0", port: 80 },
-  tls: { hostname: "0.0.0.0", port: 443 },
-  tcp: { bind: "0.0.0.0", from: 22_000, to: 22_999 },
+  http: { hostname: EVERY_ADDRESS, port: 80 },
+  tls: { hostname: EVERY_ADDRESS, port: 443 },
+  tcp: { bind: EVERY_ADDRESS, from: 22_000, to: 22_999 },
   admin: { hostname: "127.0.0.1", port: 9_400 },
 } as const;
 

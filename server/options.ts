@@ -24,11 +24,11 @@ export interface ServerOptions {
   address?: string;
   /** Folder for the store, the CA and the certificate. Without it all state is in memory and a CA is made at every start. */
   stateDir?: string;
-  /** @default 0.0.0.0:80 */
+  /** @default [::]:80, which is every address, IPv4 and IPv6 */
   http?: Partial<ListenAddress> & { publicPort?: number };
-  /** Certificate of the tunnel endpoint; without it the server's own CA signs one. @default 0.0.0.0:443 */
+  /** Certificate of the tunnel endpoint; without it the server's own CA signs one. @default [::]:443 */
   tls?: Partial<ListenAddress> & { publicPort?: number; certificate?: CertificatePair };
-  /** Where allocated ports listen. @default 0.0.0.0, 22000-22999 */
+  /** Where allocated ports listen. @default [::], 22000-22999 */
   tcp?: { bind?: string; from?: number; to?: number };
   /** Health and metrics; `false` switches them off. @default 127.0.0.1:9400 */
   admin?: Partial<ListenAddress> | false;

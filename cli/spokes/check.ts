@@ -1,3 +1,4 @@
+import { EVERY_ADDRESS } from "../../net/listen.ts";
 import { loadPin } from "../../server/authority.ts";
 import type { ServerOptions } from "../../server/options.ts";
 import type { CommandContext } from "../command_context.ts";
@@ -70,10 +71,10 @@ export function renderCheck(state: CheckState): string[] {
 }
 
 function listenersOf({ http, tls, admin, tcp }: ServerOptions): CheckState["listeners"] {
-  const { bind = "0.0.0.0", from = 22_000, to = 22_999 } = tcp ?? {};
+  const { bind = EVERY_ADDRESS, from = 22_000, to = 22_999 } = tcp ?? {};
   return {
-    http: formatHostPort({ hostname: http?.hostname ?? "0.0.0.0", port: http?.port ?? 80 }),
-    tls: formatHostPort({ hostname: tls?.hostname ?? "0.0.0.0", port: tls?.port ?? 443 }),
+    http: formatHostPort({ hostname: http?.hostname ?? EVERY_ADDRESS, port: http?.port ?? 80 }),
+    tls: formatHostPort({ hostname: tls?.hostname ?? EVERY_ADDRESS, port: tls?.port ?? 443 }),
     admin: admin === false
       ? "off"
       : formatHostPort({ hostname: admin?.hostname ?? "127.0.0.1", port: admin?.port ?? 9400 }),

@@ -45,7 +45,7 @@ tls:
 
 # Visitors over TCP: tunnels allocate their ports in this range.
 tcp:
-  # bind: 0.0.0.0
+  # bind: "::"
   ${line("ports", values.tcpPorts, "22000-22999")}
 
 # Health and metrics: /healthz, /readyz, /metrics. Keep it on loopback; "admin: off" switches it off.
