@@ -122,19 +122,21 @@ programTest("redis-cli through the tunnel: ping, a large value, pub/sub", ["redi
 });
 
 programTest("iperf3 through the tunnel, in both directions", ["iperf3"], async () => {
-  const port = await freePort();
-  await using service = spawn("iperf3", ["-s", "-B", "127.0.0.1", "-p", `${port}`, "--forceflush"]);
-  await service.printed(/Server listening/);
-  await using published = await publish(`127.0.0.1:${port}`);
   const bytes = (SOAK ? 4096 : 128) * MEBIBYTE;
   for (const direction of [[], ["--reverse"], ["--parallel", "4"]]) {
+    // One of its own for each: it is busy for a moment after a test.
+    const port = await freePort();
+    await using service = spawn("iperf3", ["-s", "-1", "-B", "127.0.0.1", "-p", `${port}`, "--forceflush"]);
+    await service.printed(/Server listening/);
+    await using published = await publish(`127.0.0.1:${port}`);
     const { code, stdout, stderr } = await run(
       "iperf3",
       ["-c", "127.0.0.1", "-p", `${published.port}`, "-n", `${bytes}`, "--json", ...direction],
       { timeoutMs: 300_000 },
     );
     assert.equal(code, 0, `${stdout}${stderr}`);
-    const { end } = JSON.parse(stdout);
+    const { end, error } = JSON.parse(stdout);
+    assert.equal(error, undefined, stdout);
     assert.ok(end.sum_sent.bytes >= bytes);
     // Its receiver stops when the sender says so, on another connection: what is on the way then is not counted.
     assert.ok(end.sum_received.bytes > bytes / 2, `${end.sum_received.bytes} of ${bytes} bytes`);
