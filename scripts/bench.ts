@@ -3,6 +3,7 @@ import { renderTable } from "../cli/table.ts";
 import { distanceRow } from "./bench/distance_row.ts";
 import { memoryRow } from "./bench/memory_row.ts";
 import { formatNumber } from "./bench/numbers.ts";
+import { startPeers } from "./bench/peers.ts";
 import { recoveryRow } from "./bench/recovery_row.ts";
 import { type BenchContext, type Row, type RowResult, SkipError } from "./bench/row.ts";
 import { bulkRow, connectRow, httpRow, latencyRow, messageRow } from "./bench/speed_rows.ts";
@@ -16,12 +17,13 @@ const FULL = { rounds: 3, seconds: 4, tunnels: 1_000 } as const;
 const QUICK = { rounds: 1, seconds: 2, tunnels: 200 } as const;
 
 async function main(args: string[]): Promise<number> {
-  const { quick, only = [], binaries, help } = parseArgs({
+  const { quick, only = [], binaries, peers, help } = parseArgs({
     args,
     options: {
       quick: { type: "boolean", default: false },
       only: { type: "string", multiple: true },
       binaries: { type: "string" },
+      peers: { type: "string" },
       help: { type: "boolean", short: "h", default: false },
     },
   }).values;
@@ -37,7 +39,10 @@ async function main(args: string[]): Promise<number> {
     return 2;
   }
   const chosen = rows.filter(({ name }) => only.length === 0 || only.includes(name));
-  const { results, skipped, failed, columns } = await measure(chosen, { programs, size: quick ? QUICK : FULL });
+  const { results, skipped, failed, columns } = await measure(chosen, {
+    ...{ programs, size: quick ? QUICK : FULL },
+    ...(peers === undefined ? {} : { peers }),
+  });
   for (const line of renderResults(results, columns)) console.log(line);
   for (const line of skipped) console.log(line);
   return failed ? 1 : 0;
@@ -51,12 +56,13 @@ function allRows(programs: Programs): Row[] {
 }
 
 function usage(rows: readonly Row[]): string {
-  return `Usage: deno task bench [--quick] [--only ROW]... [--binaries FOLDER]
+  return `Usage: deno task bench [--quick] [--only ROW]... [--binaries FOLDER] [--peers FOLDER]
 
 Measures the programs against no tunnel on this machine, everything on loopback, and prints a table.
   --quick            one round and short times: to see that it works
   --only ROW         only this row; may be repeated
   --binaries FOLDER  the compiled programs in FOLDER, not those from source
+  --peers FOLDER     also those of rathole, frps with frpc, and chisel that are in FOLDER
 
 Rows:
 ${rows.map(({ name, about }) => `  ${name.padEnd(10)} ${about}`).join("\n")}`;
@@ -72,7 +78,7 @@ interface Measured {
 
 async function measure(
   rows: readonly Row[],
-  { programs, size }: { programs: Programs; size: typeof FULL | typeof QUICK },
+  { programs, size, peers }: { programs: Programs; size: typeof FULL | typeof QUICK; peers?: string },
 ): Promise<Measured> {
   await using stack = new AsyncDisposableStack();
   const tools = await findTools();
@@ -81,7 +87,10 @@ async function measure(
   const direct = directSystem(targets);
   const product = await startProduct(targets, { programs, stack });
   const prototype = tools.openssl && await startPrototype(targets, { openssl: tools.openssl, stack });
-  const systems: System[] = [direct, ...(prototype ? [prototype] : []), product];
+  const others = peers !== undefined && tools.openssl !== undefined
+    ? await startPeers(targets, { folder: peers, openssl: tools.openssl, stack })
+    : [];
+  const systems: System[] = [direct, ...others, ...(prototype ? [prototype] : []), product];
   const context: BenchContext = { tools, targets, direct, product, systems, note, ...size };
   const results: RowResult[] = [];
   const skipped: string[] = [];

@@ -6,7 +6,8 @@ import { type LoopbackTunnel, startLoopbackTunnel } from "../loopback_tunnel.ts"
 import type { Programs } from "../programs.ts";
 import type { Entrance } from "./load.ts";
 import { type Targets, whenListening } from "./targets.ts";
-import { runTool, type Tool } from "./tools.ts";
+import { makeCertificates } from "./certificates.ts";
+import type { Tool } from "./tools.ts";
 
 /** The services that a system makes reachable; some systems do not carry all. */
 export type Service = "nginx" | "hello" | "iperf" | "echo";
@@ -77,9 +78,7 @@ export async function startPrototype(
   const folder = fileURLToPath(new URL("../../../shared/prototype", import.meta.url));
   if (!await Deno.stat(join(folder, "proto.ts")).then(({ isFile }) => isFile, () => false)) return undefined;
   const { stack } = options;
-  const certificates = await Deno.makeTempDir({ prefix: "spokes-bench-prototype-" });
-  stack.defer(() => Deno.remove(certificates, { recursive: true }));
-  await makeCertificates(options.openssl, certificates);
+  const certificates = await makeCertificates(stack, options.openssl);
   const entrances: Partial<Record<Service, Entrance>> = {};
   for (const [service, kind] of PROTOTYPE_SERVICES) {
     const target = targets[service];
@@ -107,19 +106,6 @@ function startPair(
   return stack.use(
     ChildProcess.start(Deno.execPath(), { args: ["run", "-A", join(folder, "proto.ts"), ...args], env }),
   );
-}
-
-async function makeCertificates(openssl: string, cwd: string): Promise<void> {
-  const options = { cwd, timeoutMs: 10_000 };
-  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-  await runTool(openssl, ["req", "-x509", ...key, "-keyout", "ck.pem", "-out", "ca.pem", "-subj", "/CN=ca"], options);
-  await runTool(openssl, ["req", ...key, "-keyout", "key.pem", "-out", "l.csr", "-subj", "/CN=localhost"], options);
-  await Deno.writeTextFile(
-    join(cwd, "ext"),
-    "subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n",
-  );
-  const sign = ["x509", "-req", "-in", "l.csr", "-CA", "ca.pem", "-CAkey", "ck.pem", "-CAcreateserial"];
-  await runTool(openssl, [...sign, "-out", "cert.pem", "-days", "2", "-extfile", "ext"], options);
 }
 
 function local(port: number): string {
