@@ -166,9 +166,9 @@ class Client implements Tunnel {
 
   /** 1. no new work comes, 2. running streams may end, 3. the server is told, 4. everything is cut. */
   async #stop(graceMs: number): Promise<void> {
-    if (graceMs > 0 && this.#control !== null) {
-      await this.#control.send({ kind: "drain", graceMs }).catch(() => {
-        // Without a connection there is nothing to drain.
+    if (graceMs > 0) {
+      await this.#control?.send({ kind: "drain", graceMs }).catch(() => {
+        // The server will see the connection end.
       });
       await this.#drained(graceMs);
     }
@@ -258,15 +258,20 @@ class Client implements Tunnel {
   }
 
   async #greet(control: ControlChannel): Promise<Welcome> {
-    using _deadline = new Deadline(WELCOME_TIMEOUT_MS, () => control.reset());
-    await control.send(this.#hello());
-    const message = await control.receive();
-    if (message?.kind === "welcome") return message;
-    if (message?.kind === "bye") throw errorFromWire(message.code, message.message, "SESSION_CLOSED");
-    if (message === null) {
-      throw new CodedError("SERVER_UNREACHABLE", "The server closed the connection without an answer");
+    const { signal } = this.#ending;
+    const abort = (): void => control.reset();
+    signal.addEventListener("abort", abort, { once: true });
+    using _deadline = new Deadline(WELCOME_TIMEOUT_MS, abort);
+    try {
+      signal.throwIfAborted();
+      await control.send(this.#hello());
+      const welcome = asWelcome(await control.receive());
+      // Whoever stopped us meanwhile could not know of this channel.
+      signal.throwIfAborted();
+      return welcome;
+    } finally {
+      signal.removeEventListener("abort", abort);
     }
-    throw new ProtocolError(`Cannot take "${message.kind}" before welcome`);
   }
 
   #hello(): Hello {
@@ -415,6 +420,15 @@ class Client implements Tunnel {
   #emit(event: ClientEvent): void {
     this.#options.onEvent?.(event);
   }
+}
+
+function asWelcome(message: ControlMessage | UnknownMessage | null): Welcome {
+  if (message?.kind === "welcome") return message;
+  if (message?.kind === "bye") throw errorFromWire(message.code, message.message, "SESSION_CLOSED");
+  if (message === null) {
+    throw new CodedError("SERVER_UNREACHABLE", "The server closed the connection without an answer");
+  }
+  throw new ProtocolError(`Cannot take "${message.kind}" before welcome`);
 }
 
 function every(ms: number, action: () => void): Disposable {

@@ -15,6 +15,12 @@ export interface Upgraded {
   readonly bearer: string;
 }
 
+/** A control channel whose hello was answered; disposing closes it. */
+export interface Greeted extends AsyncDisposable {
+  readonly channel: ControlChannel;
+  readonly hello: Hello;
+}
+
 /** A server driven by hand: its clients' control channels and data channels, in the order in which they come. */
 export interface FakeServer extends AsyncDisposable {
   /** What a client needs to reach it. */
@@ -22,7 +28,9 @@ export interface FakeServer extends AsyncDisposable {
   /** What it does with an upgrade of a data channel: answers it, refuses it, or says nothing. */
   data: "accept" | "refuse" | "ignore";
   /** The next control channel, after its hello was answered with a welcome. */
-  control(welcome?: Partial<Welcome>): Promise<{ channel: ControlChannel; hello: Hello }>;
+  control(welcome?: Partial<Welcome>): Promise<Greeted>;
+  /** The next control channel, on which nothing was said yet. */
+  upgradedControl(): Promise<Upgraded>;
   /** The next data channel. */
   dataChannel(): Promise<Upgraded>;
   /** Connections that are open. */
@@ -77,8 +85,9 @@ export async function fakeServer(): Promise<FakeServer> {
       const hello = await channel.receive();
       if (hello?.kind !== "hello") throw new Error(`Cannot take "${hello?.kind}" as a hello`);
       await channel.send({ ...WELCOME, ...welcome });
-      return { channel, hello };
+      return { channel, hello, [Symbol.asyncDispose]: () => channel.close() };
     },
+    upgradedControl: () => controls.next(),
     dataChannel: () => channels.next(),
     async [Symbol.asyncDispose]() {
       await bound[Symbol.asyncDispose]();

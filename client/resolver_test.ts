@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { CodedError } from "../protocol/errors.ts";
+import type { StreamOpen } from "../protocol/stream_message.ts";
+import { Resolver } from "./resolver.ts";
+
+const HOSTNAME = "calm-fox-12345.example.com";
+
+function open(rule: string): StreamOpen {
+  return { kind: "open", rule, revision: 1, protocol: "tcp", visitor: { address: "192.0.2.1", port: 1 } };
+}
+
+function isKind(kind: CodedError["kind"]): (error: unknown) => boolean {
+  return (error) => error instanceof CodedError && error.kind === kind;
+}
+
+Deno.test("resolve() finds a destination by the rule's id, and nothing by another", () => {
+  const resolver = new Resolver();
+  resolver.set([
+    { kind: "http", domain: "a.example.com", target: "8080" },
+    { kind: "tcp", port: 22_001, target: "unix:/run/x.sock" },
+  ], HOSTNAME);
+  assert.deepEqual(resolver.resolve(open("http/a.example.com")), {
+    kind: "socket",
+    target: { kind: "tcp", host: "127.0.0.1", port: 8080 },
+    options: { insecure: false },
+  });
+  assert.deepEqual(resolver.resolve(open("tcp/22001")), {
+    kind: "socket",
+    target: { kind: "unix", path: "/run/x.sock" },
+    options: {},
+  });
+  // Whatever a server asks for, only what the user published is opened (security R9).
+  for (const rule of ["tcp/22", "http/127.0.0.1:22", "tcp/22001/", "__proto__", "constructor", `http/${HOSTNAME}`]) {
+    assert.throws(() => resolver.resolve(open(rule)), isKind("NO_SUCH_RULE"), rule);
+  }
+});
+
+Deno.test("set() takes all rules or none", () => {
+  const resolver = new Resolver();
+  resolver.set([{ kind: "tcp", port: 1, target: "1" }], HOSTNAME);
+  const wrong = [{ kind: "tcp", port: 2, target: "2" }, { kind: "tcp", port: 3, target: "nonsense" }] as const;
+  assert.throws(() => resolver.set(wrong, HOSTNAME), isKind("TARGET_INVALID"));
+  assert.equal(resolver.resolve(open("tcp/1")).kind, "socket");
+  assert.throws(() => resolver.resolve(open("tcp/2")), isKind("NO_SUCH_RULE"));
+});
+
+Deno.test("set() refuses two rules for one address, and web targets for TCP ports", () => {
+  const resolver = new Resolver();
+  const twice = [{ kind: "http", target: "1" }, { kind: "http", domain: HOSTNAME, target: "2" }] as const;
+  assert.throws(() => resolver.set(twice, HOSTNAME), isKind("RULE_INVALID"));
+  for (const target of ["/srv/www", "https://example.com"]) {
+    assert.throws(() => resolver.set([{ kind: "tcp", port: 1, target }], HOSTNAME), isKind("TARGET_INVALID"));
+  }
+});
+
+Deno.test("set() without rules publishes the default page at the assigned hostname", async () => {
+  const resolver = new Resolver();
+  const [rule] = resolver.set([], HOSTNAME);
+  assert.deepEqual([rule?.kind, rule?.kind === "http" && rule.domain], ["http", HOSTNAME]);
+  const destination = resolver.resolve(open(`http/${HOSTNAME}`));
+  assert.ok(destination.kind === "handler");
+  const page = await destination.handler(new Request(`http://${HOSTNAME}/`), { address: undefined });
+  assert.match(await page.text(), new RegExp(HOSTNAME));
+  const post = new Request(`http://${HOSTNAME}/`, { method: "POST" });
+  assert.equal((await destination.handler(post, { address: undefined })).status, 405);
+});
+
+Deno.test("set() names the host of an https target, unless another is wanted", () => {
+  const resolver = new Resolver();
+  const hostHeaders = ["https://api.example", "https://api.example:8443", "http://api.example"].map((target) => {
+    const [rule] = resolver.set([{ kind: "http", target }], HOSTNAME);
+    return rule?.kind === "http" ? rule.hostHeader : "";
+  });
+  assert.deepEqual(hostHeaders, ["api.example", "api.example:8443", undefined]);
+  const [rule] = resolver.set([{ kind: "http", target: "https://api.example", hostHeader: "other" }], HOSTNAME);
+  assert.equal(rule?.kind === "http" && rule.hostHeader, "other");
+});
