@@ -1,0 +1,134 @@
+import { ControlChannel } from "../../net/control_channel.ts";
+import { DataChannel } from "../../net/data_channel.ts";
+import type { Duplex } from "../../net/duplex.ts";
+import { SILENT } from "../../net/log.ts";
+import { memoryPair } from "../../net/memory_duplex.ts";
+import { CodedError } from "../../protocol/errors.ts";
+import type { ControlMessage, ControlMessageOf, Hello, Welcome } from "../../protocol/message.ts";
+import type { StreamOpen } from "../../protocol/stream_message.ts";
+import { ControlLoop } from "../control_loop.ts";
+import { DEFAULT_SERVER_LIMITS, type ServerLimits } from "../limits.ts";
+import type { PublishedRule } from "../published_rule.ts";
+import { Router } from "../router.ts";
+import type { Session } from "../session.ts";
+import { Sessions } from "../sessions.ts";
+import { setUpState, type StateSetup } from "../state/testing/state_setup.ts";
+import type { Tunnel } from "../state/tunnels.ts";
+import type { ChannelStream } from "../../net/data_channel.ts";
+
+/** Everything behind the tunnel endpoint, in memory. */
+export interface SessionSetup extends AsyncDisposable {
+  readonly state: StateSetup["state"];
+  readonly sessions: Sessions;
+  readonly router: Router;
+  /** Ports that are open, with their rules. */
+  readonly ports: Map<number, PublishedRule>;
+  /** Sessions that ended, with the reason. */
+  readonly ended: (readonly [session: Session, error: CodedError])[];
+  enrolled(): Promise<Tunnel>;
+  /** A control channel of a tunnel whose token was accepted; `highWaterMark` is what fits into its connection. */
+  dial(tunnel: Tunnel, options?: { highWaterMark?: number }): Peer;
+}
+
+/** The client's end of a control channel. */
+export interface Peer {
+  readonly control: ControlChannel;
+  readonly transport: Duplex;
+  /** Settles when the server has done with it. */
+  readonly served: Promise<void>;
+  /** Whether it still counts as a connection without a session. */
+  readonly admitted: boolean;
+  /** Says hello and gives the welcome. */
+  join(parts?: Partial<Hello>): Promise<Welcome>;
+  /** The next message of a kind; others are passed over. */
+  next<K extends ControlMessage["kind"]>(kind: K): Promise<ControlMessageOf<K>>;
+}
+
+/** Sets a server's sessions up without a network. */
+export async function setUpSessions(limits: Partial<ServerLimits> = {}): Promise<SessionSetup> {
+  const setup = await setUpState();
+  const { state } = setup;
+  const router = new Router(() => false);
+  const ports = new Map<number, PublishedRule>();
+  const ended: SessionSetup["ended"] = [];
+  const peers: Peer[] = [];
+  const resolved = { ...DEFAULT_SERVER_LIMITS, ...limits };
+  const sessions = new Sessions({
+    limits: resolved,
+    log: SILENT,
+    exists: (id) => state.tunnels.exists(id),
+    onJoin() {},
+    onEnd: (session, error) => ended.push([session, error]),
+    publishing: {
+      ...{ state, router, log: SILENT },
+      addressOf: () => "",
+      ports: {
+        open(port, rule) {
+          if (ports.has(port)) return Promise.reject(new CodedError("PORT_IN_USE"));
+          ports.set(port, rule);
+          return Promise.resolve();
+        },
+        close: (port) => void ports.delete(port),
+      },
+    },
+  });
+  const about = { hostname: "example.test", version: "0", domain: "example.test", httpPort: 80, tlsPort: 443 };
+  return {
+    ...{ state, sessions, router, ports, ended },
+    enrolled: () => setup.tunnel().then(({ tunnel }) => tunnel),
+    dial(tunnel, options = {}) {
+      const [near, far] = memoryPair(options);
+      let admitted = true;
+      const loop = new ControlLoop({ state, sessions, limits: resolved, log: SILENT, about }, {
+        tunnel,
+        control: new ControlChannel(near, { client: false, secure: true }),
+        from: "192.0.2.1",
+        admitted: { [Symbol.dispose]: () => void (admitted = false) },
+      });
+      const control = new ControlChannel(far, { client: true, secure: true });
+      const peer: Peer = {
+        ...{ control, transport: far, served: loop.run() },
+        get admitted() {
+          return admitted;
+        },
+        async join(parts = {}) {
+          await control.send({ ...HELLO, ...parts });
+          const answer = await control.receive();
+          if (answer?.kind !== "welcome") throw new Error(`Cannot join: ${JSON.stringify(answer)}`);
+          return answer;
+        },
+        async next(kind) {
+          for (;;) {
+            const message = await control.receive();
+            if (message === null) throw new Error(`Cannot receive "${kind}" as the channel has ended`);
+            if (message.kind === kind) return message as never;
+          }
+        },
+      };
+      peers.push(peer);
+      return peer;
+    },
+    async [Symbol.asyncDispose]() {
+      for (const { transport } of peers) transport.reset();
+      await Promise.all(peers.map(({ served }) => served));
+      await Promise.all(sessions.all.map((session) => session.end(new CodedError("SERVER_DRAINING"))));
+      await setup[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** A client's hello. */
+export const HELLO: Hello = {
+  ...{ kind: "hello", protocol: 1, instance: "instance-1", role: "serve" },
+  ...{ version: "0", os: "linux", arch: "x86_64", host: "raspberry", features: [] },
+};
+
+/** Attaches a data channel to a session; its client's end answers streams with `onStream`. */
+export function attachChannel(
+  session: Session,
+  onStream: (stream: ChannelStream, open: StreamOpen) => Promise<void>,
+): DataChannel {
+  const [near, far] = memoryPair();
+  session.attachChannel(near, new Uint8Array(0), { secure: true });
+  return new DataChannel(far, { client: true, opener: false, secure: true, onStream });
+}
