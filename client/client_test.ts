@@ -44,7 +44,9 @@ Deno.test("a client pings every heart beat although its server speaks all the ti
   await channel.receive();
   const reading = channel.receive().catch(() => null);
   const talking = setInterval(() => {
-    channel.send({ kind: "notice", level: "info", code: "E0000", message: "still here" }).catch(() => {});
+    channel.send({ kind: "notice", level: "info", code: "E0000", message: "still here" }).catch(() => {
+      // The test is over.
+    });
   }, 50);
   try {
     // Nothing but pings comes from this client.

@@ -169,17 +169,13 @@ class HttpUpstream implements UpstreamStream, Visit {
   park(): void {
     this.#idle = true;
     this.#idleDeadline.replace(ATTACHED_IDLE_MS);
-    const ahead = this.#readAhead();
-    this.#ahead = ahead;
-    ahead.then(this.#onGone, this.#onGone);
-  }
-
-  /** A stream that has broken meanwhile is no fault of the exchange, whose answer is complete. */
-  #readAhead(): Promise<Uint8Array | null> {
     try {
-      return Promise.resolve(this.#stream.read());
-    } catch (error) {
-      return Promise.reject(error);
+      const ahead = Promise.resolve(this.#stream.read());
+      this.#ahead = ahead;
+      ahead.then(this.#onGone, this.#onGone);
+    } catch {
+      // That it broke meanwhile is no fault of the exchange, whose answer is complete.
+      this.#onGone();
     }
   }
 

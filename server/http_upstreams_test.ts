@@ -1,0 +1,178 @@
+import assert from "node:assert/strict";
+import { DataChannel } from "../net/data_channel.ts";
+import { memoryPair } from "../net/memory_duplex.ts";
+import type { HttpRule } from "../protocol/rule.ts";
+import type { UpstreamStream } from "./edge/http_context.ts";
+import { HttpUpstreams } from "./http_upstreams.ts";
+import { PublishedRule } from "./published_rule.ts";
+
+const RULE: HttpRule = { kind: "http", domain: "a.example", target: "127.0.0.1:80", firewall: [] };
+
+/** The keep-alive connections of one rule, to a target that sends back what it gets until it is told to end. */
+class Setup implements Disposable {
+  readonly rule: PublishedRule;
+  readonly upstreams: HttpUpstreams;
+  /** Streams that were opened, as the client sees them: each ends when told to. */
+  readonly targets: { end: () => void; ended: Promise<void> }[] = [];
+  draining = false;
+  /** Streams wait for it. */
+  channel: Promise<void> = Promise.resolve();
+  readonly #channels: DataChannel[] = [];
+
+  constructor() {
+    const isDraining = (): boolean => this.draining;
+    this.rule = new PublishedRule({
+      get draining() {
+        return isDraining();
+      },
+      open: async (message) => {
+        await this.channel;
+        return this.#newChannel().open(message);
+      },
+      tunnel: undefined as never,
+    }, RULE);
+    this.upstreams = this.rule.upstreams = new HttpUpstreams(this.rule);
+  }
+
+  acquire(options: { fresh?: boolean; address?: string; signal?: AbortSignal } = {}): Promise<UpstreamStream> {
+    const { fresh = false, address = "192.0.2.1", signal = new AbortController().signal } = options;
+    return Promise.resolve(this.upstreams.acquire({ fresh, address, signal }));
+  }
+
+  #newChannel(): DataChannel {
+    const [near, far] = memoryPair();
+    const end = Promise.withResolvers<void>();
+    const ended = Promise.withResolvers<void>();
+    const peer = new DataChannel(far, {
+      ...{ client: true, opener: false, secure: true },
+      async onStream(stream) {
+        await stream.accept();
+        const closing = end.promise.then(() => stream.closeWrite());
+        try {
+          for (let bytes = await stream.read(); bytes !== null; bytes = await stream.read()) await stream.write(bytes);
+          end.resolve();
+        } catch {
+          // Reset is an end as well.
+        }
+        ended.resolve();
+        await closing;
+      },
+    });
+    this.targets.push({ end: end.resolve, ended: ended.promise });
+    const channel = new DataChannel(near, { client: false, opener: true, secure: true });
+    this.#channels.push(channel, peer);
+    return channel;
+  }
+
+  [Symbol.dispose](): void {
+    this.upstreams.closeIdle();
+    for (const channel of this.#channels) channel.close();
+  }
+}
+
+/** One clean exchange. */
+async function exchange(upstream: UpstreamStream, byte: number): Promise<void> {
+  await upstream.write(new Uint8Array([byte]));
+  assert.deepEqual(await upstream.read(), new Uint8Array([byte]));
+  upstream.release();
+}
+
+Deno.test("the stream that was used last is lent first", async () => {
+  using setup = new Setup();
+  const [first, second] = [await setup.acquire(), await setup.acquire()];
+  assert.equal(setup.targets.length, 2);
+  await exchange(first!, 1);
+  await exchange(second!, 2);
+  assert.equal(await setup.acquire(), second);
+  assert.ok(second!.reused);
+  assert.equal(await setup.acquire(), first);
+  assert.equal(setup.targets.length, 2);
+});
+
+Deno.test("a fresh stream is wanted when the first try failed: no idle one is lent", async () => {
+  using setup = new Setup();
+  const first = await setup.acquire();
+  await exchange(first, 1);
+  const fresh = await setup.acquire({ fresh: true });
+  assert.notEqual(fresh, first);
+  assert.ok(!fresh.reused);
+});
+
+Deno.test("a stream whose target closes while it is idle is not lent again", async () => {
+  using setup = new Setup();
+  const first = await setup.acquire();
+  await exchange(first, 1);
+  setup.targets[0]!.end();
+  await setup.targets[0]!.ended;
+  assert.notEqual(await setup.acquire(), first);
+});
+
+Deno.test("after an edit of the target no stream to the old one is used again, but a running exchange ends", async () => {
+  using setup = new Setup();
+  const [idle, running] = [await setup.acquire(), await setup.acquire()];
+  await exchange(idle, 1);
+  setup.rule.update({ ...RULE, target: "127.0.0.1:81" });
+  await setup.targets[0]!.ended;
+  await exchange(running, 2);
+  await setup.targets[1]!.ended;
+  const next = await setup.acquire();
+  assert.ok(next !== idle && next !== running);
+});
+
+Deno.test("a client that stops gets its idle streams back, and those that become idle", async () => {
+  using setup = new Setup();
+  const running = await setup.acquire();
+  setup.draining = true;
+  await exchange(running, 1);
+  await setup.targets[0]!.ended;
+});
+
+Deno.test("closeOldest() gives the longest idle one back", async () => {
+  using setup = new Setup();
+  const [first, second] = [await setup.acquire(), await setup.acquire()];
+  await exchange(first, 1);
+  await exchange(second, 2);
+  assert.ok(setup.upstreams.closeOldest());
+  await setup.targets[0]!.ended;
+  assert.equal(await setup.acquire(), second);
+  assert.ok(!setup.upstreams.closeOldest());
+});
+
+Deno.test("a visitor whom an edit drops is reset in its exchange, and refused if it still waits for a channel", async () => {
+  using setup = new Setup();
+  const [dropped, stays] = [
+    await setup.acquire({ address: "192.0.2.1" }),
+    await setup.acquire({ address: "192.0.2.2" }),
+  ];
+  const gate = Promise.withResolvers<void>();
+  setup.channel = gate.promise;
+  const waiting = setup.acquire({ address: "192.0.2.1", fresh: true });
+  setup.rule.update({ ...RULE, firewall: [{ action: "drop", network: "192.0.2.1" }] });
+  gate.resolve();
+  await assert.rejects(waiting, { kind: "FORBIDDEN" });
+  await assert.rejects(async () => await dropped.read(), { kind: "FORBIDDEN" });
+  await exchange(stays, 1);
+});
+
+Deno.test("a stream that comes too late for its visitor is let go", async () => {
+  using setup = new Setup();
+  const gate = Promise.withResolvers<void>();
+  setup.channel = gate.promise;
+  const visitor = new AbortController();
+  const waiting = setup.acquire({ signal: visitor.signal });
+  visitor.abort();
+  gate.resolve();
+  await assert.rejects(waiting);
+  await setup.targets[0]!.ended;
+  assert.equal(setup.rule.visits, 0);
+});
+
+Deno.test("a stream that broke behind a complete answer is no fault of the exchange", async () => {
+  using setup = new Setup();
+  const upstream = await setup.acquire();
+  await upstream.write(new Uint8Array([1]));
+  await upstream.read();
+  upstream.reset();
+  upstream.release();
+  assert.notEqual(await setup.acquire(), upstream);
+});

@@ -1,0 +1,118 @@
+import assert from "node:assert/strict";
+import type { Rule, TcpRule } from "../protocol/rule.ts";
+import { CodedError } from "../protocol/errors.ts";
+import type { Session } from "./session.ts";
+import { type SessionSetup, setUpSessions } from "./testing/session_setup.ts";
+
+async function joined(setup: SessionSetup): Promise<Session> {
+  const tunnel = await setup.enrolled();
+  await setup.dial(tunnel).join();
+  return setup.sessions.serving(tunnel.id)!;
+}
+
+function http(domain: string, more: Partial<Rule> = {}): Rule {
+  return { kind: "http", domain, target: "127.0.0.1:80", firewall: [], ...more } as Rule;
+}
+
+function tcp(port: number): TcpRule {
+  return { kind: "tcp", transport: "tcp", port, target: "127.0.0.1:22", firewall: [] };
+}
+
+async function codes(session: Session, rules: readonly Rule[]): Promise<string[]> {
+  return (await session.publisher.apply(rules)).map(({ state, code }) => code ?? state);
+}
+
+Deno.test("apply() makes the given rules, and no others, the ones that visitors reach", async () => {
+  await using setup = await setUpSessions();
+  const session = await joined(setup);
+  const port = await setup.state.ports.allocate(session.tunnel, {});
+  const [a, b] = ["a.example.test", "b.example.test"] as const;
+  assert.deepEqual(await codes(session, [http(a), http(b), tcp(port)]), ["active", "active", "active"]);
+  const kept = setup.router.route(a);
+  assert.ok(kept.kind === "found" && setup.ports.has(port));
+  assert.deepEqual(await codes(session, [http(a)]), ["active"]);
+  assert.deepEqual(setup.router.route(a), kept, "what did not change is the same as before");
+  assert.equal(setup.router.route(b).kind, "unknown");
+  assert.ok(!setup.ports.has(port));
+});
+
+Deno.test("apply() tells what it refused, and publishes the rest", async () => {
+  await using setup = await setUpSessions();
+  const [session, other] = [await joined(setup), await joined(setup)];
+  const taken = "taken.example.test";
+  assert.deepEqual(await codes(other, [http(taken)]), ["active"]);
+  const refused: [rule: Rule, code: string][] = [
+    [http(taken), "E4001"],
+    [http(`deep.${taken}`), "E4001"],
+    [http("www.example.test"), "E4002"],
+    [http("under_score.example.test"), "E4003"],
+    [http("elsewhere.example"), "E4004"],
+    [http("bad.example.test", { firewall: [{ action: "allow", network: "everybody" }] }), "E4013"],
+    [tcp(22_003), "E4007"],
+    [tcp(80), "E4008"],
+  ];
+  const all = [http("good.example.test"), ...refused.map(([rule]) => rule)];
+  assert.deepEqual(await codes(session, all), ["active", ...refused.map(([, code]) => code)]);
+  assert.deepEqual(session.publisher.rules.map(({ id }) => id), ["http/good.example.test"]);
+});
+
+Deno.test("an edit that is not valid takes its rule out: what it would have dropped must not come in (P10)", async () => {
+  await using setup = await setUpSessions();
+  const session = await joined(setup);
+  const domain = "a.example.test";
+  await session.publisher.apply([http(domain)]);
+  const broken = http(domain, { firewall: [{ action: "allow", network: "10.0.0.0/33" }] });
+  assert.deepEqual(await codes(session, [broken]), ["E4013"]);
+  assert.equal(setup.router.route(domain).kind, "unknown");
+  assert.deepEqual(await codes(session, [http(domain)]), ["active"]);
+});
+
+Deno.test("states are applied one after the other, whatever each waits for", async () => {
+  await using setup = await setUpSessions();
+  const session = await joined(setup);
+  const applied = [["a", "b"], ["b"], [], ["c"]].map((names) =>
+    session.publisher.apply(names.map((name) => http(`${name}.example.test`)))
+  );
+  await Promise.all(applied);
+  assert.deepEqual(session.publisher.rules.map(({ id }) => id), ["http/c.example.test"]);
+});
+
+Deno.test("nothing of a session stays published that ends while its rules are applied", async () => {
+  await using setup = await setUpSessions();
+  const session = await joined(setup);
+  const port = await setup.state.ports.allocate(session.tunnel, {});
+  const applying = session.publisher.apply([http("a.example.test"), tcp(port)]);
+  const ending = session.end(new CodedError("REVOKED"));
+  await Promise.all([applying, ending]);
+  assert.deepEqual(session.publisher.rules, []);
+  assert.equal(setup.router.route("a.example.test").kind, "unknown");
+  assert.ok(!setup.ports.has(port));
+  assert.deepEqual(await codes(session, [http("b.example.test")]), ["E3015"]);
+});
+
+Deno.test("dropBelow() takes out every rule below a name that is given up, and tells the client", async () => {
+  await using setup = await setUpSessions();
+  const tunnel = await setup.enrolled();
+  const peer = setup.dial(tunnel);
+  await peer.join();
+  const session = setup.sessions.serving(tunnel.id)!;
+  await session.publisher.apply([http("shop.example.test"), http("api.shop.example.test"), http("blog.example.test")]);
+  session.publisher.dropBelow("shop.example.test");
+  assert.deepEqual(session.publisher.rules.map(({ id }) => id), ["http/blog.example.test"]);
+  const { rules: [state] } = await peer.next("rules.applied");
+  assert.deepEqual([state?.id, state?.state], ["http/shop.example.test", "inactive"]);
+});
+
+Deno.test("check() refuses what apply() would refuse, and takes nothing", async () => {
+  await using setup = await setUpSessions();
+  const [session, other] = [await joined(setup), await joined(setup)];
+  await other.publisher.apply([http("taken.example.test")]);
+  const { publisher } = session;
+  publisher.check(http("free.example.test"));
+  assert.equal(setup.state.names.ownerOf("free.example.test"), undefined);
+  assert.throws(() => publisher.check(http("taken.example.test")), { kind: "NAME_TAKEN" });
+  assert.throws(() => publisher.check(http("www.example.test")), { kind: "NAME_RESERVED" });
+  assert.throws(() => publisher.check(tcp(22_004)), { kind: "PORT_NOT_ALLOCATED" });
+  const broken = http("free.example.test", { firewall: [{ action: "drop", network: "x" }] });
+  assert.throws(() => publisher.check(broken), { kind: "NETWORK_INVALID" });
+});
