@@ -16,6 +16,9 @@ const FRAGMENT_BYTES = 65_535;
 /** A closing handshake that is not answered in this time is not waited for. */
 const CLOSE_TIMEOUT_MS = 2_000;
 
+/** Messages that wait to be sent, in all: a few of the largest (security P9). */
+const MAX_UNSENT_BYTES = 4 * MAX_CONTROL_MESSAGE_BYTES;
+
 const NO_BYTES = new Uint8Array(0);
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder("utf-8", { fatal: true });
@@ -48,6 +51,7 @@ export class ControlChannel {
   #inMessage = false;
   #controlPayload: Uint8Array = NO_BYTES;
   #sending: Promise<void> = Promise.resolve();
+  #unsentBytes = 0;
   #reading: Promise<Uint8Array | null> | null = null;
   #closing: Promise<void> | null = null;
 
@@ -66,11 +70,13 @@ export class ControlChannel {
     this.closed.then(() => this.#tellSigns(false));
   }
 
-  /** Sends a message; messages keep their order. */
+  /** Sends a message; messages keep their order. A peer that asks and asks but does not read is cut. */
   send(message: ControlMessage): Promise<void> {
     const bytes = ENCODER.encode(encodeControlMessage(message));
+    this.#unsentBytes += bytes.length;
+    if (this.#unsentBytes > MAX_UNSENT_BYTES) this.reset();
     const before = this.#sending;
-    const sent = before.then(() => this.#sendFragments(bytes));
+    const sent = before.then(() => this.#sendFragments(bytes)).finally(() => this.#unsentBytes -= bytes.length);
     this.#sending = sent.catch(() => {
       // Whoever sent it is told; the next one fails by itself.
     });

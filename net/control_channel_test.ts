@@ -259,3 +259,15 @@ Deno.test("pings of a peer that does not read do not pile up answers", async () 
   channel.reset();
   await failing;
 });
+
+Deno.test("a peer that reads nothing of what it is sent is cut before that takes much memory", async () => {
+  const { channel, peer } = channelOf({ highWaterMark: 1000 });
+  const receiving = assert.rejects(() => channel.receive(), StreamResetError);
+  const large = largeRules();
+  const sent = Array.from({ length: 10 }, () => channel.send(large));
+  await receiving;
+  const results = await Promise.allSettled(sent);
+  assert.ok(results.every(({ status }) => status === "rejected"));
+  await channel.closed;
+  peer.duplex.reset();
+});

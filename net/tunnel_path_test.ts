@@ -110,7 +110,7 @@ for (
     for (let round = 0; round < ROUNDS; round++) {
       await Promise.all(Array.from({ length: CONNECTIONS }, async (_, i) => {
         const tag = round * CONNECTIONS + i;
-        const late = i % 4 === 0;
+        const late = i % 8 === 0;
         const total = late ? 16_000_000 : 50_000 + (tag * 70_001) % 900_000;
         const { visitor, target, done } = await path(transports, secure);
         const work = [
