@@ -1,4 +1,5 @@
-import { type ChannelStream, DataChannel } from "../net/data_channel.ts";
+import type { ChannelStream } from "../net/channel_stream.ts";
+import { DataChannel } from "../net/data_channel.ts";
 import { Deadline } from "../net/deadline.ts";
 import type { Duplex } from "../net/duplex.ts";
 import type { Logger } from "../net/log.ts";

@@ -1,4 +1,4 @@
-import type { ChannelStream } from "../net/data_channel.ts";
+import type { ChannelStream } from "../net/channel_stream.ts";
 import { serveFetch } from "../net/http/fetch_server.ts";
 import type { Logger } from "../net/log.ts";
 import { pipe } from "../net/pipe.ts";

@@ -1,37 +1,25 @@
 import { allocate } from "../protocol/allocate.ts";
-import { type CodedError, errorFromWire, ProtocolError, StreamResetError, toCodedError } from "../protocol/errors.ts";
+import { type CodedError, ProtocolError, StreamResetError } from "../protocol/errors.ts";
 import {
   encodeFrame,
   FRAME_HEADER_ROOM_BYTES,
-  FrameDecoder,
   frameHeaderBytes,
   maskFrame,
   OPCODE,
   writeFrameHeader,
 } from "../protocol/frame.ts";
-import {
-  MAX_DATA_PAYLOAD_BYTES,
-  MAX_EMPTY_FRAGMENTS,
-  MAX_FRAGMENTS,
-  MAX_RECEIVED_FRAME_BYTES,
-  MAX_STREAM_MESSAGE_BYTES,
-} from "../protocol/limits.ts";
-import { parseStreamMessage, type StreamMessage, type StreamOpen } from "../protocol/stream_message.ts";
+import { MAX_DATA_PAYLOAD_BYTES } from "../protocol/limits.ts";
+import { StreamDecoder } from "../protocol/stream_decoder.ts";
+import type { StreamMessage, StreamOpen } from "../protocol/stream_message.ts";
+import { ChannelStream, type StreamCarrier } from "./channel_stream.ts";
 import { Deadline } from "./deadline.ts";
 import type { Duplex, MaybePromise } from "./duplex.ts";
 import { PingPong } from "./ping_pong.ts";
 
 /** An `rst` that cannot be written in this time is not waited for: the connection closes, which says the same. */
 const RESET_WRITE_TIMEOUT_MS = 5_000;
-/** After we refused a stream, what the opener sent meanwhile must end within this time. */
-const REFUSED_DRAIN_TIMEOUT_MS = 15_000;
-/** Bytes that go out in one write, as several frames if need be: no end of the stream can come between them. */
-const MAX_WRITE_BYTES = 4 * MAX_DATA_PAYLOAD_BYTES;
 
 const ENCODER = new TextEncoder();
-const DECODER = new TextDecoder("utf-8", { fatal: true });
-
-type Reject = (error: CodedError) => void;
 
 /** What a channel is, fixed at the dial. */
 export interface DataChannelOptions {
@@ -52,12 +40,12 @@ export interface DataChannelOptions {
 }
 
 /** One pooled WebSocket, carrying one stream at a time. */
-export class DataChannel {
+export class DataChannel implements StreamCarrier {
   /** Milliseconds of `performance.now()` at which the peer was last heard. */
   heardAt: number = performance.now();
   readonly #transport: Duplex;
   readonly #options: DataChannelOptions;
-  readonly #decoder: FrameDecoder;
+  readonly #decoder: StreamDecoder;
   readonly #pingPong: PingPong;
   #stream: ChannelStream | null = null;
   #closed = false;
@@ -66,16 +54,10 @@ export class DataChannel {
   #pingedAt: number | null = null;
   /** When a check first found us listening in vain since the last byte or the last time we were held back. */
   #quietSince: number | null = null;
-  #pieces: Uint8Array[] = [];
-  #pieceBytes = 0;
-  #fragments = 0;
-  #emptyFragments = 0;
-  #message: "text" | "binary" | null = null;
   /** The read of the idle channel. */
   #parked: Promise<void> | null = null;
   /** What arrived for a stream that was opened while the idle channel was already reading. */
   #kept: Uint8Array | StreamMessage | null = null;
-  #controlPieces = new Uint8Array(0);
   /** Whether something was written since the last check, and when such a check was last made. */
   #wrote = false;
   #wroteAt: number = performance.now();
@@ -90,7 +72,10 @@ export class DataChannel {
       write: (opcode, payload) => this.#write(this.#encode(opcode, payload)),
       onFailed: () => this.close(),
     });
-    this.#decoder = new FrameDecoder({ masked: !options.client, maxPayloadBytes: MAX_RECEIVED_FRAME_BYTES });
+    this.#decoder = new StreamDecoder({
+      masked: !options.client,
+      onControl: (opcode, payload) => this.#pingPong.take(opcode, payload),
+    });
     if (options.initial !== undefined) this.#decoder.push(options.initial);
     transport.closed.then(() => this.#onClosed());
     this.#wait();
@@ -345,86 +330,8 @@ export class DataChannel {
     this.#decoder.push(chunk);
   };
 
-  /** The next bytes or message in the chunk at hand; control frames are dealt with on the way. */
   #decode(): Uint8Array | StreamMessage | null {
-    if (this.#aborted) return null;
-    const decoder = this.#decoder;
-    for (;;) {
-      const piece = decoder.next();
-      if (piece === null) return null;
-      switch (decoder.opcode) {
-        case OPCODE.binary:
-          this.#countFragment("binary", piece);
-          if (piece.length > 0) return piece;
-          break;
-        case OPCODE.text: {
-          const message = this.#collectText(piece);
-          if (message !== null) return message;
-          break;
-        }
-        case OPCODE.continuation: {
-          if (this.#message === null) throw new ProtocolError("Cannot continue a message as none was begun");
-          if (this.#message === "text") {
-            const message = this.#collectText(piece);
-            if (message !== null) return message;
-          } else {
-            this.#countFragment("binary", piece);
-            if (piece.length > 0) return piece;
-          }
-          break;
-        }
-        default:
-          this.#onControlPiece(piece);
-      }
-    }
-  }
-
-  /** Keeps track of a fragmented message: how many pieces, how many empty ones, and that messages do not interleave. */
-  #countFragment(type: "text" | "binary", piece: Uint8Array): void {
-    const decoder = this.#decoder;
-    if (!decoder.frameEnd) return;
-    if (decoder.opcode !== OPCODE.continuation && this.#message !== null) {
-      throw new ProtocolError("Cannot begin a message as the one before has not ended");
-    }
-    if (piece.length === 0 && ++this.#emptyFragments > MAX_EMPTY_FRAGMENTS) {
-      throw new ProtocolError(`Cannot take more than ${MAX_EMPTY_FRAGMENTS} empty frames in a message`);
-    }
-    if (decoder.fin) {
-      this.#message = null;
-      this.#fragments = 0;
-      this.#emptyFragments = 0;
-    } else {
-      this.#message = type;
-    }
-  }
-
-  #collectText(piece: Uint8Array): StreamMessage | null {
-    const decoder = this.#decoder;
-    this.#pieceBytes += piece.length;
-    if (this.#pieceBytes > MAX_STREAM_MESSAGE_BYTES) {
-      throw new ProtocolError("Cannot read a stream message over 16 KiB");
-    }
-    if (!decoder.frameEnd || !decoder.fin || this.#pieces.length > 0) this.#pieces.push(piece.slice());
-    if (decoder.frameEnd && ++this.#fragments > MAX_FRAGMENTS) {
-      throw new ProtocolError(`Cannot read a message of more than ${MAX_FRAGMENTS} pieces`);
-    }
-    const complete = decoder.frameEnd && decoder.fin;
-    this.#countFragment("text", piece);
-    if (!complete) return null;
-    const bytes = this.#pieces.length > 0 ? concat(this.#pieces, this.#pieceBytes) : piece;
-    this.#pieces = [];
-    this.#pieceBytes = 0;
-    return parseStreamMessage(decodeText(bytes));
-  }
-
-  #onControlPiece(piece: Uint8Array): void {
-    const decoder = this.#decoder;
-    this.#controlPieces = concat([this.#controlPieces, piece], this.#controlPieces.length + piece.length);
-    if (!decoder.frameEnd) return;
-    const payload = this.#controlPieces;
-    this.#controlPieces = new Uint8Array(0);
-    if (decoder.opcode === OPCODE.close) throw new StreamResetError("The peer closed the channel");
-    this.#pingPong.take(decoder.opcode, payload);
+    return this.#aborted ? null : this.#decoder.next();
   }
 
   /** Sends without waiting; a failure is seen as the end of the channel. */
@@ -471,292 +378,6 @@ export class DataChannel {
     this.#closed = true;
     this.#stream?.onChannelClosed();
     this.#options.onClosed?.(this, violation);
-  }
-}
-
-/** One stream on a data channel, as seen by either end. */
-export class ChannelStream implements Duplex {
-  readonly closed: Promise<void>;
-  readonly #onClosed: () => void;
-  readonly #channel: DataChannel;
-  readonly #role: "opener" | "answerer";
-  /** Bytes that were given to whatever is behind us on this stream; goes out with our `fin`. */
-  delivered = 0;
-  /** The `written` of the peer's `fin`: bytes the peer gave to its target. */
-  finWritten: number | undefined = undefined;
-  #answered = false;
-  #refusal: CodedError | null = null;
-  #failure: CodedError | null = null;
-  #readEnded = false;
-  #writeEnded = false;
-  #finSent: Promise<void> | null = null;
-  /** What fails when the stream is reset: a read and a write that wait. */
-  readonly #waiting: { read?: Reject; write?: Reject } = {};
-
-  constructor(channel: DataChannel, options: { role: "opener" | "answerer" }) {
-    this.#channel = channel;
-    this.#role = options.role;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.closed = promise;
-    this.#onClosed = resolve;
-  }
-
-  /** Whether the peer has said `ok`. */
-  get answered(): boolean {
-    return this.#answered;
-  }
-
-  /** Waits for the peer's `ok`; nobody else may read meanwhile. @throws {CodedError} the peer's refusal */
-  async opened(): Promise<void> {
-    if (this.#refusal !== null) throw this.#refusal;
-    if (this.#answered) return;
-    if (this.#failure !== null) throw this.#failure;
-    this.#onAnswer(await this.#interruptible("read", this.#receive()));
-  }
-
-  /** Answerer: takes the stream. */
-  accept(): MaybePromise<void> {
-    this.#answered = true;
-    return this.#channel.sendMessage({ kind: "ok" });
-  }
-
-  /** Answerer: refuses the stream, and discards what the opener sends until its end. */
-  async refuse(error: CodedError): Promise<void> {
-    const deadline = new Deadline(REFUSED_DRAIN_TIMEOUT_MS, () => this.reset(error));
-    try {
-      this.#writeEnded = true;
-      await this.#channel.sendMessage({ kind: "error", code: error.code, message: error.message.slice(0, 1024) });
-      while (!this.#readEnded) await this.read();
-    } catch (cause) {
-      this.reset(cause);
-    } finally {
-      deadline[Symbol.dispose]();
-    }
-  }
-
-  read(): MaybePromise<Uint8Array | null> {
-    if (this.#refusal !== null) throw this.#refusal;
-    if (this.#readEnded) return null;
-    if (this.#failure !== null) throw this.#failure;
-    const event = this.#take();
-    return event instanceof Promise ? this.#takeLater(event) : event;
-  }
-
-  write(bytes: Uint8Array, headroom: number = 0): MaybePromise<void> {
-    this.#checkWritable();
-    if (bytes.length === 0) return;
-    const sent = bytes.length <= MAX_WRITE_BYTES ? this.#channel.sendBytes(bytes, headroom) : this.#writePieces(bytes);
-    if (sent instanceof Promise) return this.#interruptible("write", sent);
-  }
-
-  closeWrite(): Promise<void> {
-    this.#finSent ??= this.#sendFin();
-    return this.#finSent;
-  }
-
-  reset(reason?: unknown): void {
-    if (this.#failure !== null || this.#done()) return;
-    this.#failure = toCodedError(reason ?? new StreamResetError(), "STREAM_RESET");
-    this.#interrupt(this.#failure);
-    if (!this.#writeEnded) {
-      this.#channel.abort(this.#failure);
-    } else if (this.#role === "opener") {
-      // After a fin there is no rst, which could meet the next stream: the end of the connection says it.
-      this.#channel.close();
-    } else {
-      // The same, but what we sent up to the fin is complete and may still be on its way.
-      this.#channel.abort(null);
-    }
-    this.#onClosed();
-  }
-
-  close(): void {
-    this.reset();
-  }
-
-  /** The connection under the stream is gone. */
-  onChannelClosed(): void {
-    this.#failure ??= new StreamResetError("The channel was closed");
-    this.#interrupt(this.#failure);
-    this.#onClosed();
-  }
-
-  #checkWritable(): void {
-    if (this.#failure !== null) throw this.#failure;
-    if (this.#refusal !== null) throw this.#refusal;
-    if (this.#writeEnded) throw new StreamResetError("Cannot write as the direction has ended");
-  }
-
-  async #writePieces(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length; at += MAX_WRITE_BYTES) {
-      this.#checkWritable(); // A refusal may have ended it between two pieces.
-      await this.#channel.sendBytes(bytes.subarray(at, at + MAX_WRITE_BYTES), 0);
-    }
-  }
-
-  /** A wait for the peer that a reset ends at once. */
-  #interruptible<T>(what: "read" | "write", pending: Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      this.#waiting[what] = reject;
-      pending.then(resolve, reject);
-    });
-  }
-
-  #interrupt(error: CodedError): void {
-    this.#waiting.read?.(error);
-    this.#waiting.write?.(error);
-  }
-
-  async #sendFin(): Promise<void> {
-    if (this.#writeEnded || this.#failure !== null) return;
-    this.#writeEnded = true;
-    await this.#channel.sendMessage({ kind: "fin", written: this.delivered });
-    this.#finishIfDone();
-  }
-
-  /** The next bytes, `null` at the end; or a promise after which to try again. */
-  #take(): Uint8Array | null | Promise<void> {
-    for (;;) {
-      const event = this.#receiveNow();
-      if (event instanceof Promise) return event;
-      if (event instanceof Uint8Array) {
-        this.#mayTakeBytes();
-        return event;
-      }
-      if (this.#onMessage(event)) return null;
-    }
-  }
-
-  /** A read that waits, made of as few promises as possible; a reset ends it at once. */
-  #takeLater(arrival: Promise<void>): Promise<Uint8Array | null> {
-    return new Promise((resolve, reject) => {
-      this.#waiting.read = reject;
-      const retry = (): void => {
-        try {
-          const event = this.#take();
-          if (event instanceof Promise) event.then(retry, fail);
-          else resolve(event);
-        } catch (error) {
-          reject(error);
-        }
-      };
-      const fail = (error: unknown): void => reject(this.#fail(error));
-      arrival.then(retry, fail);
-    });
-  }
-
-  async #receive(): Promise<Uint8Array | StreamMessage> {
-    for (;;) {
-      const event = this.#receiveNow();
-      if (!(event instanceof Promise)) return event;
-      try {
-        await event;
-      } catch (error) {
-        throw this.#fail(error);
-      }
-    }
-  }
-
-  #receiveNow(): Uint8Array | StreamMessage | Promise<void> {
-    try {
-      return this.#channel.receive();
-    } catch (error) {
-      throw this.#fail(error);
-    }
-  }
-
-  #fail(error: unknown): CodedError {
-    if (this.#failure === null && !(error instanceof ProtocolError)) {
-      this.#failure = toCodedError(error, "STREAM_RESET");
-    }
-    this.#channel.violate(error);
-    return this.#failure ?? toCodedError(error, "STREAM_RESET");
-  }
-
-  #mayTakeBytes(): void {
-    if (this.#role === "opener" && !this.#answered) {
-      throw this.#fail(new ProtocolError("Cannot take bytes as the stream was not answered"));
-    }
-  }
-
-  /** Deals with a message of the peer; true when its direction has ended. */
-  #onMessage(message: StreamMessage): boolean {
-    switch (message.kind) {
-      case "ok":
-      case "error":
-        this.#onAnswer(message);
-        return false;
-      case "fin":
-        if (this.#role === "opener" && !this.#answered) {
-          throw this.#fail(new ProtocolError("Cannot take the end as the stream was not answered"));
-        }
-        this.finWritten = message.written;
-        this.#readEnded = true;
-        if (this.#writeEnded) this.#finishIfDone();
-        else this.#channel.watch();
-        return true;
-      case "rst":
-        this.#failure = errorFromWire(message.code, message.message, "STREAM_RESET");
-        this.#channel.close();
-        throw this.#failure;
-      case "open":
-        throw this.#fail(new ProtocolError("Cannot open a stream as the channel carries one"));
-    }
-  }
-
-  #onAnswer(event: Uint8Array | StreamMessage): void {
-    if (this.#role !== "opener" || this.#answered || event instanceof Uint8Array) {
-      throw this.#fail(new ProtocolError("Cannot take this as the answer to a stream"));
-    }
-    if (event.kind === "ok") {
-      this.#answered = true;
-      return;
-    }
-    if (event.kind === "rst") {
-      this.#onMessage(event);
-      return;
-    }
-    if (event.kind !== "error") {
-      throw this.#fail(new ProtocolError(`Cannot take "${event.kind}" as the answer to a stream`));
-    }
-    this.#refusal = errorFromWire(event.code, event.message, "TARGET_UNREACHABLE");
-    this.#readEnded = true;
-    this.#endRefused();
-    throw this.#refusal;
-  }
-
-  /** After a refusal the opener sends its `fin`, and the channel is free. */
-  #endRefused(): void {
-    this.#finSent ??= this.#sendFin();
-    this.#finSent.then(() => this.#finishIfDone(), () => this.#channel.close());
-  }
-
-  #done(): boolean {
-    return this.#readEnded && this.#writeEnded;
-  }
-
-  #finishIfDone(): void {
-    if (!this.#done()) return;
-    this.#onClosed();
-    this.#channel.release(this);
-  }
-}
-
-function concat(pieces: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
-}
-
-function decodeText(bytes: Uint8Array): string {
-  try {
-    return DECODER.decode(bytes);
-  } catch (cause) {
-    throw new ProtocolError("Cannot read a text frame as it is not UTF-8", { cause });
   }
 }
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { CodedError, type ProtocolError } from "../protocol/errors.ts";
-import { type ChannelStream, DataChannel } from "./data_channel.ts";
+import type { ChannelStream } from "./channel_stream.ts";
+import { DataChannel } from "./data_channel.ts";
 import type { Duplex } from "./duplex.ts";
 import { connPair, startTlsPair, tcpPair } from "./testing/socket_pairs.ts";
 

@@ -3,7 +3,8 @@ import { CodedError, ProtocolError, StreamResetError } from "../protocol/errors.
 import { FrameDecoder, OPCODE } from "../protocol/frame.ts";
 import { MAX_CONTROL_FRAMES_PER_S } from "../protocol/limits.ts";
 import type { StreamOpen } from "../protocol/stream_message.ts";
-import { type ChannelStream, DataChannel, type DataChannelOptions } from "./data_channel.ts";
+import type { ChannelStream } from "./channel_stream.ts";
+import { DataChannel, type DataChannelOptions } from "./data_channel.ts";
 import type { Duplex } from "./duplex.ts";
 import { memoryPair, type MemoryPairOptions } from "./memory_duplex.ts";
 import { FramePeer } from "./testing/frame_peer.ts";

@@ -1,5 +1,5 @@
 import { Deadline } from "../net/deadline.ts";
-import type { ChannelStream } from "../net/data_channel.ts";
+import type { ChannelStream } from "../net/channel_stream.ts";
 import type { MaybePromise } from "../net/duplex.ts";
 import { CodedError, StreamResetError } from "../protocol/errors.ts";
 import type { AcquireOptions, HttpRoute, UpstreamStream } from "./edge/http_context.ts";

@@ -1,4 +1,4 @@
-import type { ChannelStream } from "../net/data_channel.ts";
+import type { ChannelStream } from "../net/channel_stream.ts";
 import { CodedError } from "../protocol/errors.ts";
 import { type Rule, ruleId } from "../protocol/rule.ts";
 import type { StreamOpen } from "../protocol/stream_message.ts";

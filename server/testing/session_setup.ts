@@ -14,7 +14,7 @@ import type { Session } from "../session.ts";
 import { Sessions } from "../sessions.ts";
 import { setUpState, type StateSetup } from "../state/testing/state_setup.ts";
 import type { Tunnel } from "../state/tunnels.ts";
-import type { ChannelStream } from "../../net/data_channel.ts";
+import type { ChannelStream } from "../../net/channel_stream.ts";
 
 /** Everything behind the tunnel endpoint, in memory. */
 export interface SessionSetup extends AsyncDisposable {
