@@ -1,16 +1,14 @@
 import { backoffMs } from "../net/backoff.ts";
-import { ControlChannel } from "../net/control_channel.ts";
+import type { ControlChannel } from "../net/control_channel.ts";
 import { Deadline } from "../net/deadline.ts";
 import { type Logger, SILENT } from "../net/log.ts";
-import { requestUpgrade } from "../net/upgrade.ts";
 import { CodedError, errorFromWire, ProtocolError, toCodedError } from "../protocol/errors.ts";
-import { DOORS } from "../protocol/limits.ts";
 import type { ControlMessage, Hello, RuleState, UnknownMessage, Welcome } from "../protocol/message.ts";
 import type { RequestMethod, RequestParams, RequestResult } from "../protocol/request.ts";
 import type { Rule } from "../protocol/rule.ts";
 import { VERSION } from "../protocol/version.ts";
 import { Channels } from "./channels.ts";
-import { dialServer } from "./dial_server.ts";
+import { dialControl, greet } from "./dial_control.ts";
 import type { ClientEvent, ClientRule, ConnectOptions } from "./options.ts";
 import { PendingRequests } from "./pending_requests.ts";
 import { Resolver } from "./resolver.ts";
@@ -18,8 +16,6 @@ import { type ResolvedServerAddress, resolveServerAddress } from "./server_addre
 import { serveStream } from "./serve_stream.ts";
 import { watchNetwork } from "./watch_network.ts";
 
-/** The server answers the hello within this time (it may have to ping a session that we replace). */
-const WELCOME_TIMEOUT_MS = 10_000;
 /** Without its control channel a session's streams live so long; the server has the same limit. */
 const RESUME_MS = 15_000;
 /** How often liveness is looked at: often enough for the shortest sensible heart beat. */
@@ -212,7 +208,7 @@ class Client implements Tunnel {
   }
 
   #isFinal(error: CodedError): boolean {
-    if (FINAL.has(error.kind) || error.kind === "PROTOCOL_VIOLATION") return true;
+    if (FINAL.has(error.kind)) return true;
     return (this.#options.once ?? this.#options.role === "use") === true;
   }
 
@@ -221,8 +217,8 @@ class Client implements Tunnel {
     let control: ControlChannel | null = null;
     try {
       this.#emit({ kind: "connecting", attempt: Math.max(0, attempt) });
-      control = await this.#dialControl();
-      const welcome = await this.#greet(control);
+      control = await dialControl(this.#address, { token: this.#options.token, signal: this.#ending.signal });
+      const welcome = await greet(control, { hello: this.#hello(), signal: this.#ending.signal });
       onConnected();
       await this.#begin(control, welcome);
       return await this.#serve(control);
@@ -233,44 +229,6 @@ class Client implements Tunnel {
       if (this.#control !== null) this.#lostAt = performance.now();
       this.#control = null;
       control?.reset();
-    }
-  }
-
-  async #dialControl(): Promise<ControlChannel> {
-    const { signal } = this.#ending;
-    const duplex = await dialServer(this.#address, signal);
-    const abort = (): void => duplex.reset();
-    signal.addEventListener("abort", abort, { once: true });
-    using _deadline = new Deadline(WELCOME_TIMEOUT_MS, () => duplex.reset(new Error("no answer in 10 s")));
-    try {
-      const initial = await requestUpgrade(duplex, {
-        host: this.#address.sni,
-        path: DOORS.control,
-        bearer: this.#options.token,
-      });
-      return new ControlChannel(duplex, { client: true, secure: true, initial });
-    } catch (error) {
-      duplex.reset();
-      throw error;
-    } finally {
-      signal.removeEventListener("abort", abort);
-    }
-  }
-
-  async #greet(control: ControlChannel): Promise<Welcome> {
-    const { signal } = this.#ending;
-    const abort = (): void => control.reset();
-    signal.addEventListener("abort", abort, { once: true });
-    using _deadline = new Deadline(WELCOME_TIMEOUT_MS, abort);
-    try {
-      signal.throwIfAborted();
-      await control.send(this.#hello());
-      const welcome = asWelcome(await control.receive());
-      // Whoever stopped us meanwhile could not know of this channel.
-      signal.throwIfAborted();
-      return welcome;
-    } finally {
-      signal.removeEventListener("abort", abort);
     }
   }
 
@@ -420,15 +378,6 @@ class Client implements Tunnel {
   #emit(event: ClientEvent): void {
     this.#options.onEvent?.(event);
   }
-}
-
-function asWelcome(message: ControlMessage | UnknownMessage | null): Welcome {
-  if (message?.kind === "welcome") return message;
-  if (message?.kind === "bye") throw errorFromWire(message.code, message.message, "SESSION_CLOSED");
-  if (message === null) {
-    throw new CodedError("SERVER_UNREACHABLE", "The server closed the connection without an answer");
-  }
-  throw new ProtocolError(`Cannot take "${message.kind}" before welcome`);
 }
 
 function every(ms: number, action: () => void): Disposable {
