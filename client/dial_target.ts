@@ -32,13 +32,14 @@ const FAILURES: ReadonlyMap<string, ErrorName> = new Map<string, ErrorName>([
  * @throws {CodedError} TARGET_REFUSED, TARGET_TIMEOUT, TARGET_DNS, TARGET_SOCKET_MISSING, TARGET_UNREACHABLE, TARGET_DENIED, TARGET_TLS
  */
 export async function dialTarget(target: SocketTarget, options: DialTargetOptions = {}): Promise<SocketDuplex> {
-  const socket = await connect(target);
-  if (target.kind !== "https") return SocketDuplex.plain(socket);
+  if (target.kind !== "https") return await connect(target, SocketDuplex.plain);
+  const socket = await connect(target, (connected) => connected);
   return new SocketDuplex(await secure(socket, target, options), { raw: socket });
 }
 
-function connect(target: SocketTarget): Promise<net.Socket> {
-  const { promise, resolve, reject } = Promise.withResolvers<net.Socket>();
+/** `take` gets the socket in the event that says it is connected: a moment later there may be bytes in it. */
+function connect<T>(target: SocketTarget, take: (socket: net.Socket) => T): Promise<T> {
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
   const socket = net.connect({
     ...(target.kind === "unix" ? { path: target.path } : { host: target.host, port: target.port }),
     allowHalfOpen: true,
@@ -64,7 +65,7 @@ function connect(target: SocketTarget): Promise<net.Socket> {
   socket.once("connect", () => {
     clearTimeout(timer);
     socket.off("error", onError);
-    resolve(socket);
+    resolve(take(socket));
   });
   return promise;
 }

@@ -26,7 +26,10 @@ type Waiter = { resolve: (bytes: Uint8Array | null) => void; reject: (error: unk
 
 /** A `node:net` or `node:tls` socket as a {@link Duplex}, with real back-pressure in both directions and a real RST. */
 export class SocketDuplex implements Duplex {
-  /** Takes over a connected plain socket that nobody reads from, to read into memory of our own. */
+  /**
+   * Takes over a plain socket that nobody reads from, to read into memory of our own. Only in the very event that says it is connected
+   * or accepted: a microtask later the runtime may have begun to read, and what comes first would be lost.
+   */
   static plain(socket: Socket): SocketDuplex {
     const owner = socket as unknown as { _handle: unknown };
     const intake = new Intake();
