@@ -81,7 +81,7 @@ programTest("ssh and scp through the tunnel", ["ssh", "scp", "sshd", "ssh-keygen
   assert.deepEqual([hello.stdout, hello.code], ["hello\n", 7], hello.stderr);
   const bytes = fill(8 * MEBIBYTE);
   const through = await ssh("cat", bytes);
-  assert.equal(sha256(through.bytes), sha256(bytes));
+  assert.deepEqual([through.code, sha256(through.bytes)], [0, sha256(bytes)], through.stderr);
   const file = await folder.write("file", bytes);
   const there = join(folder.path, "there");
   const remote = `scp://${login}:${published.port}/${there}`;

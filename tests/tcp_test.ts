@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { dialTarget } from "../client/dial_target.ts";
 import {
   connectTcp,
   echoTarget,
@@ -7,6 +8,7 @@ import {
   type ReadToEnd,
   sha256,
   SOAK,
+  spawn,
   startServer,
   startTunnel,
   type TcpTarget,
@@ -68,6 +70,32 @@ Deno.test("the first byte may come from the target, and a visitor may say nothin
   await using published = await publish(target);
   await using visitor = await connectTcp(published.port);
   assert.equal(await visitor.readUntil("\r\n"), "SSH-2.0-test\r\n");
+});
+
+Deno.test("a target that speaks first is heard from its first byte", async () => {
+  // In a process of its own: it has spoken before we have dealt with its connection.
+  const code = "const l = Deno.listen({ hostname: '127.0.0.1', port: 0 }); console.log('port', l.addr.port);" +
+    "for await (const c of l) { await c.write(new TextEncoder().encode('220 ready;')); c.read(new Uint8Array(9)).catch(() => {}).then(() => c.close()); }";
+  await using target = spawn(Deno.execPath(), ["eval", "--no-lock", code]);
+  const [, port] = await target.printed(/port (\d+)\n/);
+  await using server = await startServer();
+  await using tunnel = await startTunnel(server);
+  const published = await tunnel.tcp(`127.0.0.1:${port}`);
+  // The dial alone is quick enough to meet the bytes at its every step.
+  for (let index = 0; index < 100; index++) {
+    const dialled = await dialTarget({ kind: "tcp", host: "127.0.0.1", port: Number(port) });
+    const bytes = await within(Promise.resolve(dialled.read()), "the first bytes", 5_000).finally(() =>
+      dialled.reset()
+    );
+    assert.equal(new TextDecoder().decode(bytes ?? undefined), "220 ready;");
+    await dialled.closed;
+  }
+  for (let index = 0; index < 20; index++) {
+    await using visitor = await connectTcp(published);
+    assert.equal(await visitor.readUntil(";"), "220 ready;");
+    await visitor.send("bye");
+    assert.equal((await visitor.readToEnd()).end, "end");
+  }
 });
 
 Deno.test("a reset of the target is a reset for the visitor, and the other way round", async () => {
