@@ -149,6 +149,20 @@ programTest(
   },
 );
 
+programTest("wrk with many connections meets no error", ["wrk", "nginx"], async () => {
+  await using site = await publishNginx();
+  await site.folder.write("www/index.html", "x".repeat(1000));
+  for (const connections of [1, 32, 250]) {
+    const { stdout, code } = await run("wrk", [
+      ...["-t1", `-c${connections}`, `-d${SOAK ? 20 : 1}s`, "-H", `Host: ${site.host}`],
+      `http://127.0.0.1:${site.server.httpPort}/`,
+    ]);
+    assert.equal(code, 0, stdout);
+    assert.match(stdout, /\b[1-9]\d* requests in /);
+    assert.doesNotMatch(stdout, /Non-2xx|Socket errors/, stdout);
+  }
+});
+
 programTest("curl sees a cut download as an error, however it is framed", ["curl"], async () => {
   const framings = ["Content-Length: 1000\r\n", "Transfer-Encoding: chunked\r\n", "Connection: close\r\n"];
   for (const framing of framings) {

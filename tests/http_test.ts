@@ -471,6 +471,34 @@ Deno.test("a large answer that waited in every buffer on the way is whole", asyn
   assert.equal(sha256(body), sha256(bytes));
 });
 
+Deno.test("a visitor that does not read its answer holds the target back, and others are served meanwhile", async () => {
+  const block = fill(1024 * 1024);
+  await using target = await tcpTarget();
+  await using visited = await visit(target.address);
+  const { host, wire, server } = visited;
+  const most = 48;
+  await wire.send(requestText({ host, path: "/large" }));
+  const inside = await target.accept();
+  await readRequest(inside);
+  await inside.send(`HTTP/1.1 200 OK\r\nContent-Length: ${most * block.length}\r\n\r\n`);
+  let sent = 0;
+  const sending = (async () => {
+    for (; sent < most; sent++) await inside.send(block);
+  })();
+  await wire.readUntil("\r\n\r\n");
+  for (let index = 0; index < 50; index++) {
+    const other = request(server.httpPort, { host, path: "/small" });
+    const small = index === 0 ? await target.accept() : target.connections[1]!;
+    await readRequest(small);
+    await small.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    assert.equal((await other).text, "ok");
+  }
+  assert.ok(sent < most, "somewhere on the way all of it is held in memory");
+  const body = await wire.readExactly(most * block.length);
+  await sending;
+  assert.equal(sha256(body.subarray(-block.length)), sha256(block));
+});
+
 Deno.test("a client that stops does not wait for idle connections to its targets", async () => {
   await using target = await tcpTarget(answerAll);
   await using visited = await visit(target.address);

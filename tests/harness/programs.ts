@@ -16,6 +16,7 @@ export const PROGRAMS: Readonly<Record<string, string>> = {
   "ssh": "openssh-client",
   "ssh-keygen": "openssh-client",
   "sshd": "openssh-server",
+  "wrk": "wrk",
 };
 
 /** Name of a program the tests know. */
