@@ -348,6 +348,103 @@ Deno.test("an upload that its visitor cuts is cut at the target", async () => {
   assert.equal((await inside.readToEnd()).end, "reset");
 });
 
+Deno.test("a visitor that leaves before its answer is gone for the target, too", async () => {
+  await using target = await tcpTarget();
+  await using visited = await visit(target.address);
+  const { host, wire } = visited;
+  await wire.send(requestText({ host }));
+  const inside = await target.accept();
+  await readRequest(inside);
+  wire.reset();
+  assert.equal((await inside.readToEnd()).end, "reset");
+});
+
+Deno.test("a visitor that ends its direction behind its request gets the whole answer, and then the end", async () => {
+  await using target = await tcpTarget();
+  await using visited = await visit(target.address);
+  const { host, wire } = visited;
+  await wire.send(requestText({ host, method: "POST", body: "all" }));
+  await wire.endWrite();
+  const inside = await target.accept();
+  assert.equal((await readRequest(inside)).text, "all");
+  await inside.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nans");
+  await wire.readUntil("ans");
+  await inside.send("wer");
+  const { text, end } = await wire.readToEnd();
+  assert.deepEqual({ text, end }, { text: "wer", end: "end" });
+});
+
+Deno.test("an upload to a target that does not read is held back, and arrives whole when it does", async () => {
+  const block = fill(1024 * 1024);
+  const most = 48;
+  await using target = await tcpTarget();
+  await using visited = await visit(target.address);
+  const { host, wire } = visited;
+  await wire.send(`PUT / HTTP/1.1\r\nHost: ${host}\r\nContent-Length: ${most * block.length}\r\n\r\n`);
+  let sent = 0;
+  const sending = (async () => {
+    for (; sent < most; sent++) await wire.send(block);
+  })();
+  const inside = await target.accept();
+  // It takes in no more than its gate lets through, until it reads.
+  const settled = () => new Promise<number>((resolve) => setTimeout(() => resolve(sent), 300));
+  while (await settled() !== await settled());
+  assert.ok(sent < most, "somewhere on the way all of it is held in memory");
+  const { body } = await readRequest(inside);
+  await sending;
+  assert.equal(body.length, most * block.length);
+  assert.equal(sha256(body.subarray(-block.length)), sha256(block));
+  await inside.send("HTTP/1.1 204 No Content\r\n\r\n");
+  assert.equal((await readResponse(wire)).status, 204);
+});
+
+Deno.test("early hints pass on, and other interim answers do not", async () => {
+  await using target = await tcpTarget(async (wire) => {
+    await readRequest(wire);
+    await wire.send("HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n");
+    await wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  });
+  await using visited = await visit(target.address);
+  const { host, wire } = visited;
+  await wire.send(requestText({ host }));
+  const text = await wire.readUntil("ok");
+  assert.match(text, /^HTTP\/1\.1 103 Early Hints\r\nLink: <\/a\.css>\r\n\r\nHTTP\/1\.1 200 OK\r\n/);
+});
+
+Deno.test("an HTTP/1.0 visitor may keep its connection, and a target that cannot keep its own is asked on a fresh one", async () => {
+  await using target = await tcpTarget(async (wire) => {
+    await readRequest(wire);
+    await wire.send("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  });
+  await using visited = await visit(target.address);
+  const { host, wire } = visited;
+  for (let round = 0; round < 3; round++) {
+    await wire.send(`GET / HTTP/1.0\r\nHost: ${host}\r\nConnection: keep-alive\r\n\r\n`);
+    const { get, text } = await readResponse(wire);
+    assert.deepEqual([text, get("connection")?.toLowerCase()], ["ok", "keep-alive"]);
+  }
+  assert.equal(target.connections.length, 3);
+});
+
+Deno.test("a connection that its target authenticated (NTLM) is not lent to another visitor", async () => {
+  await using target = await tcpTarget(async (wire, index) => {
+    for (let asked = 0;; asked++) {
+      await readRequest(wire);
+      const head = asked === 0 ? "401 Unauthorized\r\nWWW-Authenticate: NTLM" : "200 OK";
+      await wire.send(`HTTP/1.1 ${head}\r\nContent-Length: 1\r\n\r\n${index}`);
+    }
+  });
+  await using visited = await visit(target.address);
+  const { host, wire, server } = visited;
+  await using other = await connectTcp(server.httpPort);
+  const seen: string[] = [];
+  for (const visitor of [wire, other, wire, other, wire]) {
+    const { status, text } = await request(0, { host, wire: visitor });
+    seen.push(`${status} ${text}`);
+  }
+  assert.deepEqual(seen, ["401 0", "401 1", "200 0", "200 1", "200 0"]);
+});
+
 Deno.test("a request is sent again when its target had just closed the connection", async () => {
   for (const method of ["GET", "POST"]) {
     await using target = await tcpTarget(async (wire, index) => {
