@@ -100,6 +100,8 @@ Deno.test("connections that say nothing do not hold a stop up", async () => {
   await using visitor = await connectTcp(server.httpPort);
   await visitor.send("GET / HT");
   const idle = await dialEndpoint(server.tlsPort, { ca });
+  await idle.write(new TextEncoder().encode("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
+  assert.ok(await idle.read() !== null);
   const asked = idle.read();
   await within(server.server.stop({ graceMs: 0 }), "the server to stop");
   assert.equal((await silent.readToEnd()).end, "reset");
