@@ -49,7 +49,12 @@ function listenOn(
     const { remoteAddress, remotePort } = socket;
     // A peer that vanished between the kernel's accept and ours has no address.
     if (remoteAddress === undefined) return void socket.destroy();
-    onSocket(socket, { address: remoteAddress, port: remotePort ?? 0 });
+    try {
+      onSocket(socket, { address: remoteAddress, port: remotePort ?? 0 });
+    } catch {
+      // Whatever is wrong with this connection concerns no other (security R2).
+      socket.destroy();
+    }
   });
   let closed: Promise<void> | null = null;
   function stop(): void {

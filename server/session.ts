@@ -6,7 +6,7 @@ import { DataChannel } from "../net/data_channel.ts";
 import { Deadline } from "../net/deadline.ts";
 import type { Duplex } from "../net/duplex.ts";
 import type { Logger } from "../net/log.ts";
-import { RateLimit } from "../net/rate_limit.ts";
+import { Turnstile } from "../net/turnstile.ts";
 import { CodedError, type ProtocolError } from "../protocol/errors.ts";
 import { MAX_CHANNELS_PER_SESSION } from "../protocol/limits.ts";
 import type { ControlMessage, Hello } from "../protocol/message.ts";
@@ -43,7 +43,7 @@ export class Session {
   /** The client said that it is about to stop: no new work goes to it. */
   draining = false;
   readonly #options: SessionOptions;
-  readonly #opens: RateLimit;
+  readonly #opens: Turnstile;
   #control: ControlChannel | null = null;
   #resumeDeadline: Deadline | null = null;
   #streams = 0;
@@ -58,7 +58,12 @@ export class Session {
     this.hello = options.hello;
     this.role = options.hello.role;
     this.from = options.from;
-    this.#opens = new RateLimit(limits.opensPerSecond);
+    this.#opens = new Turnstile({
+      perSecond: limits.opensPerSecond,
+      waitMs: limits.channelWaitMs,
+      queue: limits.channelQueue,
+      refusal: () => new CodedError("TUNNEL_BUSY", `The tunnel opens ${limits.opensPerSecond} streams a second`),
+    });
     this.publisher = new Publisher(this, options.publishing);
     this.pool = new ChannelPool({
       ask: (count) => void this.send({ kind: "pool", count }),
@@ -147,11 +152,10 @@ export class Session {
     if (this.#streams >= limits.streamsPerSession) {
       throw new CodedError("TUNNEL_BUSY", `The tunnel has ${limits.streamsPerSession} streams under way`);
     }
-    if (!this.#opens.take()) {
-      throw new CodedError("TUNNEL_BUSY", `The tunnel opened ${limits.opensPerSecond} streams this second`);
-    }
     this.#streams++;
     try {
+      const turn = this.#opens.pass();
+      if (turn instanceof Promise) await turn;
       let acquired = this.pool.acquire();
       let channel = acquired instanceof Promise ? await acquired : acquired;
       // One that was given to a waiting stream may be lost before the stream's turn comes.
@@ -201,6 +205,7 @@ export class Session {
     const control = this.#control;
     this.#control = null;
     const withdrawn = this.publisher.withdrawAll();
+    this.#opens.end(error);
     this.pool.end(error);
     if (control !== null) this.#goodbye = sayGoodbye(control, error, final);
     await withdrawn;

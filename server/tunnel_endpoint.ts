@@ -136,7 +136,12 @@ export class TunnelEndpoint {
     session.assertRoom();
     const initial = await switchProtocols(upgrade);
     connection.admitted[Symbol.dispose]();
-    session.attachChannel(upgrade.duplex, initial, { secure: true });
+    try {
+      session.attachChannel(upgrade.duplex, initial, { secure: true });
+    } catch (error) {
+      // The room was taken meanwhile; after the 101 a refusal in HTTP would be garbage.
+      upgrade.duplex.reset(error);
+    }
   }
 }
 
