@@ -5,6 +5,7 @@ import type { RuleState } from "../../protocol/message.ts";
 import { CommandError } from "../command_error.ts";
 import type { CommandContext } from "../command_context.ts";
 import type { Log } from "../log.ts";
+import { keepRunning } from "../keep_running.ts";
 import { programLog } from "../program_log.ts";
 import { stopSignals, whenAborted } from "../stop_signals.ts";
 
@@ -42,6 +43,7 @@ export async function serveSession(
   using signals = stopSignals();
   const { logLevel = "info", ...connectOptions } = options;
   using log = programLog(context, { level: logLevel });
+  using _running = keepRunning(log);
   const first = Promise.withResolvers<readonly RuleState[]>();
   const known = new Map<string, RuleState>();
   function onEvent(event: ClientEvent): void {

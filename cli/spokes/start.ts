@@ -5,6 +5,7 @@ import type { CommandContext } from "../command_context.ts";
 import { formatHostPort } from "../parse_listen.ts";
 import { CommandError } from "../command_error.ts";
 import type { Log } from "../log.ts";
+import { keepRunning } from "../keep_running.ts";
 import { programLog } from "../program_log.ts";
 import { stopSignals, whenAborted } from "../stop_signals.ts";
 import { type LoadedServerConfig, loadServerConfig } from "./config_path.ts";
@@ -26,6 +27,7 @@ export async function start(context: CommandContext): Promise<void> {
   const options = await toServerOptions(loaded);
   using signals = stopSignals();
   using log = programLog(context, loaded.config.log);
+  using _running = keepRunning(log);
   log.info("starting", { version: VERSION, config: loaded.path, state: stateFolderOf(loaded) });
   await sayWhoMayConnect(loaded, log);
   await sayOpenFiles(options.limits?.visitors, log);
