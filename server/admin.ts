@@ -6,7 +6,7 @@ import { CodedError } from "../protocol/errors.ts";
 /** What the admin listener tells. */
 export interface AdminParts {
   /** Whether new work is taken; otherwise why not. */
-  ready: () => { ready: true } | { ready: false; reason: string };
+  ready: () => Promise<{ ready: true } | { ready: false; reason: string }>;
   /** Everything that is counted, in the Prometheus text format. */
   metrics: () => string;
   log: Logger;
@@ -22,8 +22,8 @@ export interface AdminListener {
 export function adminApp({ ready, metrics }: AdminParts): Hono {
   const app = new Hono();
   app.get("/healthz", (context) => context.text("ok\n"));
-  app.get("/readyz", (context) => {
-    const state = ready();
+  app.get("/readyz", async (context) => {
+    const state = await ready();
     return state.ready ? context.text("ready\n") : context.text(`${state.reason}\n`, 503);
   });
   app.get("/metrics", (context) => {

@@ -149,7 +149,10 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
 
   let draining = false;
   const admin = options.admin === false ? null : listenAdmin({ ...DEFAULTS.admin, ...options.admin }, {
-    ready: () => draining ? { ready: false, reason: "draining" } : { ready: true },
+    ready: async () => {
+      if (draining) return { ready: false, reason: "draining" };
+      return await answers(store) ? { ready: true } : { ready: false, reason: "the state cannot be read" };
+    },
     metrics: () =>
       metricsText({
         ...{ metrics, sessions, version: VERSION },
@@ -273,6 +276,16 @@ async function noteSighting(
     await state.sightings.note(tunnel, sighting);
   } catch (error) {
     log.warn("sighting not noted", { tunnel, reason: toCodedError(error).message });
+  }
+}
+
+/** Whether the store still works: without it nobody new can come, though what is connected goes on. */
+async function answers(store: Store): Promise<boolean> {
+  try {
+    await store.get("readyz");
+    return true;
+  } catch {
+    return false; // The store has logged why.
   }
 }
 
