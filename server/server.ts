@@ -78,7 +78,8 @@ class Server implements SpokesServer {
   async #stop(graceMs: number): Promise<void> {
     const { endpoint, httpEdge, tcpEdge, sessions, http, tls, drain } = this.#parts;
     drain();
-    for (const listener of [http, tls, tcpEdge]) listener.stop();
+    for (const listener of [http, tcpEdge]) listener.stop();
+    // The tunnel endpoint stays open for the channels of sessions whose streams still run.
     endpoint.drain();
     for (const session of sessions.all) void session.send({ kind: "drain", graceMs });
     httpEdge.drain();
@@ -90,6 +91,7 @@ class Server implements SpokesServer {
         Promise.all(sessions.all.map(({ pool }) => pool.retireAll())),
       ]);
     }
+    tls.stop();
     const error = new CodedError("SERVER_DRAINING");
     await Promise.all(sessions.all.map(async (session) => {
       await session.end(error);

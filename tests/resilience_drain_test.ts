@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { enrol, parseInvite } from "../mod.ts";
 import {
   connectTcp,
   echoTarget,
@@ -11,6 +12,7 @@ import {
   startTunnel,
   within,
 } from "./harness.ts";
+import { linkProxy } from "./harness/link_proxy.ts";
 import { dialEndpoint } from "./harness/raw_client.ts";
 
 const FOR_EVER_MS = 3_600_000;
@@ -34,6 +36,7 @@ Deno.test("a server that stops lets a running request end, and takes nothing new
   });
   await using server = await startServer();
   await using tunnel = await startTunnel(server, [{ kind: "http", target: target.address }]);
+  const invite = parseInvite(await server.invite());
   await using idle = await connectTcp(server.httpPort);
   await using visitor = await connectTcp(server.httpPort);
   await visitor.send(requestText({ host: tunnel.hostname }));
@@ -43,7 +46,7 @@ Deno.test("a server that stops lets a running request end, and takes nothing new
   await idle.endWrite();
   await eventually(() => tunnel.events.some(({ kind }) => kind === "draining"), "the client to be told");
   assert.ok(await isRefused(server.httpPort));
-  assert.ok(await isRefused(server.tlsPort));
+  assert.equal(await enrol(invite, invite.token).catch(({ kind }) => kind), "SERVER_DRAINING");
   const ready = await fetch(`http://127.0.0.1:${server.adminPort}/readyz`);
   assert.equal(`${ready.status} ${await ready.text()}`, "503 draining\n");
   answer.resolve();
@@ -51,6 +54,28 @@ Deno.test("a server that stops lets a running request end, and takes nothing new
   assert.equal(`${response.status} ${response.text} ${response.get("connection")}`, "200 late close");
   await visitor.endWrite();
   await within(stopped, "the server to stop once it is idle");
+});
+
+Deno.test("a request that waits for a channel when its server stops still gets one", async () => {
+  await using server = await startServer();
+  await using proxy = await linkProxy(server.tlsPort);
+  proxy.accept = "join";
+  await using tunnel = await startTunnel(server, [{ kind: "http", target: () => new Response("ok") }], {
+    server: proxy.address,
+  });
+  await eventually(async () => await server.metric("spokes_data_channels_idle") >= 4, "a full pool");
+  // The session has lost all its channels, and cannot have others yet.
+  proxy.accept = "reset";
+  for (const link of proxy.links.slice(1)) link.cut();
+  await eventually(async () => await server.metric("spokes_data_channels") === 0, "an empty pool");
+  await using visitor = await connectTcp(server.httpPort);
+  await visitor.send(requestText({ host: tunnel.hostname }));
+  await eventually(async () => await server.metric("spokes_streams_waiting") === 1, "a stream that waits");
+  const stopped = server.server.stop({ graceMs: FOR_EVER_MS });
+  proxy.accept = "join";
+  assert.equal((await readResponse(visitor)).text, "ok");
+  await visitor.endWrite();
+  await within(stopped, "the server to stop");
 });
 
 Deno.test("a server without visitors stops at once, whatever its tunnels keep open", async () => {

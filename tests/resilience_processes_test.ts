@@ -3,16 +3,20 @@ import { type CodedError, connect, enrol, type Enrolment, parseInvite, type Tunn
 import {
   connectTcp,
   eventually,
+  httpTarget,
+  readResponse,
   request,
   requestText,
   SOAK,
   spawnPktriot,
+  spawnProgram,
   spawnSpokes,
   type SpokesProcess,
   type TcpTarget,
   tcpTarget,
   type Wire,
 } from "./harness.ts";
+import { runProgram } from "./harness/processes.ts";
 
 /** An identity, and what a command of its own needs to ask the server for something. */
 async function enrolled(server: SpokesProcess): Promise<{ identity: Enrolment; ask: () => Promise<Tunnel> }> {
@@ -190,3 +194,75 @@ function change(asked: Tunnel, ports: readonly number[]): Changes {
   })();
   return changes;
 }
+
+Deno.test("a second `pktriot start` says where and since when the first runs, and fails; --takeover ends the first", async () => {
+  await using server = await spawnSpokes();
+  await using first = await spawnPktriot(server);
+  const second = await runProgram("pktriot", ["--config", first.config, "start"]);
+  assert.equal(second.code, 1);
+  assert.match(second.stderr, new RegExp(`already running on ${Deno.hostname()} since \\d{4}-\\d\\d-\\d\\dT`));
+  assert.match(second.stderr, /E3006/);
+  await using third = spawnProgram("pktriot", ["--config", first.config, "start", "--takeover"]);
+  await third.log.waitFor("connected");
+  assert.equal(await first.ended, 1);
+  assert.match(first.program.stderr, /E3007/);
+  const answers = async () => (await request(server.httpPort, { host: first.hostname })).status === 200;
+  await eventually(answers, "the third to publish its page");
+});
+
+Deno.test("`spokes tunnel rm` ends the running client of the tunnel, which does not come back (P11)", async () => {
+  await using server = await spawnSpokes();
+  await using client = await spawnPktriot(server);
+  const removed = await runProgram("spokes", [
+    "--config",
+    server.config,
+    "tunnel",
+    "rm",
+    client.identity.tunnel,
+  ]);
+  assert.equal(removed.code, 0, removed.stderr);
+  assert.equal(await client.ended, 1);
+  assert.match(client.program.stderr, /E3008/);
+});
+
+Deno.test("SIGTERM lets a running request end and a second one cuts it, of server and client alike (P3)", async (t) => {
+  for (const which of ["server", "client"] as const) {
+    await t.step(which, async () => {
+      const asked = Promise.withResolvers<void>();
+      const answer = Promise.withResolvers<void>();
+      await using target = await httpTarget(async () => {
+        asked.resolve();
+        await answer.promise;
+        return new Response("late");
+      });
+      await using server = await spawnSpokes();
+      await using client = await spawnPktriot(server, { rules: [{ kind: "http", target: target.address }] });
+      const program = which === "server" ? server : client;
+      await using visitor = await connectTcp(server.httpPort);
+      await visitor.send(requestText({ host: client.hostname }));
+      await asked.promise;
+      program.program.kill("SIGTERM");
+      await program.log.waitFor("stopping");
+      answer.resolve();
+      const response = await readResponse(visitor);
+      assert.equal(response.text, "late");
+      await visitor.endWrite();
+      assert.equal(await program.ended, 0);
+    });
+    await t.step(`${which}, twice`, async () => {
+      await using target = await tcpTarget();
+      await using server = await spawnSpokes();
+      await using client = await spawnPktriot(server, { rules: [{ kind: "http", target: target.address }] });
+      const program = which === "server" ? server : client;
+      await using visitor = await connectTcp(server.httpPort);
+      await visitor.send(requestText({ host: client.hostname }));
+      await target.accept();
+      program.program.kill("SIGTERM");
+      await program.log.waitFor("stopping");
+      program.program.kill("SIGTERM");
+      assert.equal(await program.ended, 1);
+      // Its answer had not begun: the visitor is told why there will be none.
+      assert.equal((await readResponse(visitor)).status, which === "server" ? 503 : 502);
+    });
+  }
+});
