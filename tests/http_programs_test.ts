@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import {
   fill,
@@ -218,6 +219,8 @@ async function writeLarge(path: string): Promise<string> {
 }
 
 async function hashOf(path: string): Promise<string> {
-  const { stdout } = await run("sha256sum", [path], { timeoutMs: 300_000 });
-  return stdout.slice(0, 64);
+  const hash = createHash("sha256");
+  using file = await Deno.open(path);
+  for await (const bytes of file.readable) hash.update(bytes);
+  return hash.digest("hex");
 }

@@ -11,6 +11,7 @@ import {
   readResponse,
   request,
   requestText,
+  spawnPktriot,
   startServer,
   startTunnel,
   tcpTarget,
@@ -138,6 +139,19 @@ Deno.test("an https:// target is verified, and asked for by its own name", async
   assert.equal(headers["x-forwarded-host"], host);
   await tunnel.http(target, { insecureUpstream: true, hostHeader: "app.internal" });
   assert.equal(JSON.parse((await request(server.httpPort, { host })).text).headers.host, "app.internal");
+});
+
+Deno.test("an https:// target whose certificate is trusted is reached without more ado", async () => {
+  const { authority, certificate, key } = await testCertificate("localhost");
+  await using folder = await tempDir();
+  const trusted = await folder.write("authority.pem", authority);
+  await using web = await httpTarget(() => new Response("verified"), { cert: certificate, key });
+  await using server = await startServer();
+  await using pktriot = await spawnPktriot(server, {
+    rules: [{ kind: "http", target: `https://localhost:${web.port}` }],
+    env: { DENO_CERT: trusted, NODE_EXTRA_CA_CERTS: trusted },
+  });
+  assert.equal((await request(server.httpPort, { host: pktriot.hostname })).text, "verified");
 });
 
 Deno.test("the name of an https:// target is asked for in TLS, without HTTP/2", async () => {

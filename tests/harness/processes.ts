@@ -35,9 +35,14 @@ export function runProgram(
 }
 
 /** Starts one of our programs. */
-export function spawnProgram(name: "spokes" | "pktriot", args: readonly string[]): ProgramProcess {
+export function spawnProgram(
+  name: "spokes" | "pktriot",
+  args: readonly string[],
+  { env = {} }: { env?: Record<string, string> } = {},
+): ProgramProcess {
   const log = new CapturedLog();
   const program = spawn(Deno.execPath(), commandOf(name, ["--log-format", "json", ...args]), {
+    env,
     onErrorLine: (line) => addLine(log, line),
     endSignal: "SIGKILL",
   });
@@ -133,6 +138,8 @@ async function readyOf(started: ProgramProcess, event: string): Promise<void> {
 export interface PktriotSetup {
   rules?: readonly Extract<ClientRule, { target: unknown }>[];
   identity?: Enrolment;
+  /** Added to its environment. */
+  env?: Record<string, string>;
 }
 
 /** A client in a process of its own. */
@@ -147,14 +154,14 @@ export interface PktriotProcess extends ProgramProcess {
 /** Enrols, writes a configuration with these rules, starts `pktriot`, and waits until it is connected and its rules are known. */
 export async function spawnPktriot(
   server: { invite(): Promise<string> },
-  { rules = [], identity }: PktriotSetup = {},
+  { rules = [], identity, env = {} }: PktriotSetup = {},
 ): Promise<PktriotProcess> {
   const folder = await tempDir();
   const invite = parseInvite(await server.invite());
   const enrolment = identity ?? await enrol(invite, invite.token);
   const config = await folder.write("config.json", JSON.stringify(configOf(invite.server, enrolment, rules)));
   async function start(): Promise<ProgramProcess> {
-    const started = spawnProgram("pktriot", ["--config", config, "start"]);
+    const started = spawnProgram("pktriot", ["--config", config, "start"], { env });
     await readyOf(started, "connected");
     // The table of the rules is printed when the server has said what became of each.
     await started.program.printed(/Running|→|->/);
