@@ -183,20 +183,8 @@ export class DataChannel implements StreamCarrier {
   /** The peer's direction has ended and ours has not: nobody reads now, but pings are to be answered and a cut is to be seen. */
   watch(): void {
     if (this.#closed || this.#aborted) return;
-    try {
-      for (;;) {
-        this.#kept = this.#decode();
-        if (this.#kept !== null) return; // Meant for the next stream: there is none before this one has ended.
-        const chunk = this.#transport.read();
-        if (chunk instanceof Promise) {
-          this.#parked = this.#park(chunk);
-          return;
-        }
-        this.#feed(chunk);
-      }
-    } catch (error) {
-      this.violate(error);
-    }
+    // Meant for the next stream: there is none before this one has ended.
+    this.#kept = this.#readAhead();
   }
 
   /** The stream has ended cleanly both ways: the channel may carry the next one. */
@@ -241,35 +229,38 @@ export class DataChannel implements StreamCarrier {
 
   /** Between streams: answers pings, notices the end, and takes the peer's next stream. What had come already is dealt with at once. */
   #wait(): void {
+    const event = this.#readAhead();
+    if (event !== null) this.#answer(event);
+  }
+
+  /** After a stream: a read that began while it was half closed goes on, and what it has found was meant for now. */
+  #goOn(): void {
+    const event = this.#kept;
+    if (event === null) {
+      if (this.#parked === null) this.#wait();
+      return;
+    }
+    this.#kept = null;
+    this.#parked = null;
+    this.#answer(event);
+  }
+
+  /** Reads while no stream does: gives what has come already, or `null` when a read is under way or the channel has failed. */
+  #readAhead(): Uint8Array | StreamMessage | null {
     try {
       for (;;) {
         const event = this.#decode();
-        if (event !== null) return this.#answer(event);
+        if (event !== null) return event;
         const chunk = this.#transport.read();
         if (chunk instanceof Promise) {
           this.#parked = this.#park(chunk);
-          return;
+          return null;
         }
         this.#feed(chunk);
       }
     } catch (error) {
       this.violate(error);
-    }
-  }
-
-  /** After a stream: a read that began while it was half closed goes on, and what it has found was meant for now. */
-  #goOn(): void {
-    if (this.#kept === null) {
-      if (this.#parked === null) this.#wait();
-      return;
-    }
-    const event = this.#kept;
-    this.#kept = null;
-    this.#parked = null;
-    try {
-      this.#answer(event);
-    } catch (error) {
-      this.violate(error);
+      return null;
     }
   }
 
@@ -284,10 +275,13 @@ export class DataChannel implements StreamCarrier {
     }
   }
 
+  /** What comes while no stream is open may only be the peer's next one. */
   #answer(event: Uint8Array | StreamMessage): void {
-    if (event instanceof Uint8Array) throw new ProtocolError("Cannot take bytes as no stream is open");
-    if (event.kind !== "open") throw new ProtocolError(`Cannot take "${event.kind}" as no stream is open`);
-    if (this.#options.opener) throw new ProtocolError("Cannot take a stream as this side opens them");
+    if (event instanceof Uint8Array) return this.violate(new ProtocolError("Cannot take bytes as no stream is open"));
+    if (event.kind !== "open") {
+      return this.violate(new ProtocolError(`Cannot take "${event.kind}" as no stream is open`));
+    }
+    if (this.#options.opener) return this.violate(new ProtocolError("Cannot take a stream as this side opens them"));
     const stream = new ChannelStream(this, { role: "answerer" });
     this.#stream = stream;
     this.#parked = null;
