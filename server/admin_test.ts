@@ -5,13 +5,13 @@ import { adminApp, listenAdmin } from "./admin.ts";
 const PARTS = { metrics: () => "spokes_up 1\n", log: SILENT };
 
 Deno.test("/readyz tells whether work is taken, and why not", async () => {
-  let reason: string | undefined;
+  const server = { reason: "" };
   const app = adminApp({
     ...PARTS,
-    ready: () => Promise.resolve(reason === undefined ? { ready: true } : { ready: false, reason }),
+    ready: () => Promise.resolve(server.reason === "" ? { ready: true } : { ready: false, reason: server.reason }),
   });
   assert.equal((await app.request("/readyz")).status, 200);
-  reason = "draining";
+  server.reason = "draining";
   const refused = await app.request("/readyz");
   assert.equal(refused.status, 503);
   assert.equal(await refused.text(), "draining\n");

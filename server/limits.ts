@@ -26,7 +26,7 @@ export interface ServerLimits {
   opensPerSecond: number;
   /** Wait of a stream for a data channel. */
   channelWaitMs: number;
-  /** Streams of one session that may wait at once. */
+  /** Streams of one session that may wait at once: as many as it may have, so that a burst of visitors waits instead of failing. */
   channelQueue: number;
   /** `ok` or `error` after `open`. */
   openAnswerMs: number;
@@ -59,7 +59,7 @@ export const DEFAULT_SERVER_LIMITS: Readonly<ServerLimits> = {
   streamsPerSession: 1_024,
   opensPerSecond: 500,
   channelWaitMs: 10_000,
-  channelQueue: 256,
+  channelQueue: 1_024,
   openAnswerMs: 15_000,
   heartbeatMs: 5_000,
   resumeMs: 15_000,
