@@ -7,6 +7,7 @@ import { DOORS } from "../../protocol/limits.ts";
 import { startLoopbackTunnel } from "../loopback_tunnel.ts";
 import { type Programs, runProgram } from "../programs.ts";
 import type { BenchContext, Row, RowResult } from "./row.ts";
+import { slope } from "./numbers.ts";
 import { settledKiB } from "./resident_memory.ts";
 
 /** Idle data channels of a session with traffic; the server lets more than 32 beside them go. */
@@ -14,6 +15,8 @@ const CHANNELS_PER_TUNNEL = 4;
 const EXTRA_CHANNELS = 24;
 /** Of the tunnels, how many get extra channels: both ends' file descriptors are limited. */
 const EXTRA_SHARE = 0.2;
+/** Measurements on the way to the full number. All of it must be over before the first channels are let go, after a minute. */
+const STEPS = 4;
 const PARALLEL = 16;
 /** A server refuses some of many connections that have not yet proved who they are: we wait for the channels of so many tunnels. */
 const BATCH = 50;
@@ -45,11 +48,9 @@ async function measure(context: BenchContext, programs: Programs): Promise<RowRe
     ...server,
     ...(enrolments[0]?.ca === undefined ? {} : { ca: enrolments[0].ca }),
   };
-  const half = Math.ceil(count / 2 / BATCH) * BATCH;
-  let halfConnected = NaN;
+  const step = Math.max(BATCH, Math.ceil(count / STEPS));
+  const byTunnels: [tunnels: number, kib: number][] = [];
   for (let done = 0; done < count; done += BATCH) {
-    // The first half fills what V8 keeps for new objects; what each of the second half adds is what a tunnel costs.
-    if (done === half) halfConnected = await settledKiB(pid);
     await parallel(Math.min(BATCH, count - done), async (index): Promise<Tunnel> => {
       return stack.use(
         await connect({
@@ -61,31 +62,41 @@ async function measure(context: BenchContext, programs: Programs): Promise<RowRe
         }),
       );
     });
-    await whenChannels(tunnel.adminPort, Math.min(done + BATCH, count) * CHANNELS_PER_TUNNEL);
+    const connected = Math.min(done + BATCH, count);
+    await whenChannels(tunnel.adminPort, connected * CHANNELS_PER_TUNNEL);
+    if (connected % step === 0 || connected === count) byTunnels.push([connected, await settledKiB(pid)]);
   }
-  const connected = await settledKiB(pid);
+  const connected = byTunnels.at(-1)?.[1] ?? NaN;
 
   const chosen = credentials.slice(0, Math.ceil(count * EXTRA_SHARE));
   const extra = chosen.length * EXTRA_CHANNELS;
   note(`memory: opening ${extra} more channels`);
   const target = resolveServerAddress(address);
-  await parallel(extra, async (index): Promise<Duplex> => {
-    const duplex = await dialServer(target);
-    stack.defer(() => duplex.reset());
-    const path = `${DOORS.data}?opener=server`;
-    await requestUpgrade(duplex, { host: target.sni, path, bearer: chosen[index % chosen.length]! });
-    return duplex;
-  });
-  const opened = await settledKiB(pid);
-  const perChannel = (opened - connected) / extra;
-  const perTunnel = (connected - halfConnected) / (count - half) - (CHANNELS_PER_TUNNEL - 1) * perChannel;
+  const byChannels: [channels: number, kib: number][] = [[0, connected]];
+  for (let done = 0; done < extra; done += extra / STEPS) {
+    await parallel(extra / STEPS, async (index): Promise<Duplex> => {
+      const duplex = await dialServer(target);
+      stack.defer(() => duplex.reset());
+      const path = `${DOORS.data}?opener=server`;
+      await requestUpgrade(duplex, { host: target.sni, path, bearer: chosen[index % chosen.length]! });
+      return duplex;
+    });
+    byChannels.push([done + extra / STEPS, await settledKiB(pid)]);
+  }
+  // How memory grows, and not what it is: V8 keeps a part of it for new objects, in steps.
+  const perChannel = slope(byChannels);
+  const perTunnel = slope(byTunnels) - (CHANNELS_PER_TUNNEL - 1) * perChannel;
   return [
     { title: "Server, fresh", unit: "MiB", values: { product: fresh / 1024 }, ratios: false },
     {
       title: `Server, ${count} idle tunnels with ${CHANNELS_PER_TUNNEL} channels each`,
       ...{ unit: "MiB", values: { product: connected / 1024 }, ratios: false },
     },
-    { title: "Idle tunnel (control and one channel)", unit: "KiB", values: { product: perTunnel }, ratios: false },
+    {
+      title: `Idle tunnel with ${CHANNELS_PER_TUNNEL} channels`,
+      ...{ unit: "KiB", values: { product: slope(byTunnels) }, ratios: false },
+    },
+    { title: "Idle tunnel with one channel", unit: "KiB", values: { product: perTunnel }, ratios: false },
     { title: "Idle channel", unit: "KiB", values: { product: perChannel }, ratios: false },
   ];
 }

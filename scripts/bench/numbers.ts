@@ -12,6 +12,14 @@ export function quantile(values: readonly number[], q: number): number {
   return low + (high - low) * (at - Math.floor(at));
 }
 
+/** How much `y` grows with `x`, by the straight line that lies closest to all points. `NaN` of fewer than two. */
+export function slope(points: readonly (readonly [x: number, y: number])[]): number {
+  const meanX = points.reduce((sum, [x]) => sum + x, 0) / points.length;
+  const meanY = points.reduce((sum, [, y]) => sum + y, 0) / points.length;
+  const shared = points.reduce((sum, [x, y]) => sum + (x - meanX) * (y - meanY), 0);
+  return shared / points.reduce((sum, [x]) => sum + (x - meanX) ** 2, 0);
+}
+
 /** A number for a table: three digits that matter, thousands set apart. */
 export function formatNumber(value: number): string {
   if (!Number.isFinite(value)) return "-";

@@ -1,7 +1,7 @@
 import { SkipError } from "./row.ts";
 
 /** The collector takes its time; after so long the smallest value counts. */
-const SETTLE_MS = 6_000;
+const SETTLE_MS = 3_000;
 const SAMPLE_MS = 250;
 
 /** Memory of a process in RAM, KiB; buffers of the kernel's sockets are not in it. */
