@@ -13,6 +13,8 @@ type Reject = (error: CodedError) => void;
 
 /** The channel under a stream. */
 export interface StreamCarrier {
+  /** Whether `receive()` most likely gives something without waiting. */
+  readonly ready: boolean;
   /** Sends bytes, at most {@link MAX_WRITE_BYTES}, as binary frames in one write; into `headroom` bytes in front the header may go. */
   sendBytes(bytes: Uint8Array, headroom: number): MaybePromise<void>;
   sendMessage(message: StreamMessage): MaybePromise<void>;
@@ -57,6 +59,11 @@ export class ChannelStream implements Duplex {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.closed = promise;
     this.#onClosed = resolve;
+  }
+
+  /** Whether something has come that was not read. */
+  get ready(): boolean {
+    return this.#channel.ready;
   }
 
   /** Whether the peer has said `ok`. */

@@ -85,6 +85,11 @@ export class DataChannel implements StreamCarrier {
     return this.#closed;
   }
 
+  /** Whether something has come that was not read. */
+  get ready(): boolean {
+    return this.#parked === null && (this.#decoder.hasBytes || this.#transport.ready === true);
+  }
+
   /** Whether a stream is on it (or was, and has not ended both ways). */
   get busy(): boolean {
     return this.#stream !== null;

@@ -1,6 +1,9 @@
 /** A value, or a promise of it: hot paths skip the microtask when the value is at hand. */
 export type MaybePromise<T> = T | Promise<T>;
 
+/** Most that {@link Duplex.writeAll} takes at once: with what waits in a socket it is less than a stream may hold. */
+export const JOIN_BYTES = 64 * 1024;
+
 /** A write of at least so much settles only when its bytes are not needed any more; smaller ones may settle earlier. */
 export const BULK_BYTES = 16 * 1024;
 
@@ -18,6 +21,10 @@ export interface Duplex {
    * here on: never change them afterwards, unless they are {@link BULK_BYTES} or more and the write has settled. So do the `headroom` bytes in front of them, which a frame header may be written to.
    */
   write(bytes: Uint8Array, headroom?: number): MaybePromise<void>;
+  /** Whether `read()` most likely gives something without waiting. */
+  readonly ready?: boolean;
+  /** Writes several pieces as one; settles when none of them is needed any more. */
+  writeAll?(pieces: readonly Uint8Array[], length: number): MaybePromise<void>;
   /** Bytes in front of what `read()` gives that may be passed on as the `headroom` of a write. @default 0 */
   readonly headroom?: number;
   /** Gives back what `read()` gave, once a write of it has settled and nobody else holds it: its memory is read into again. */

@@ -1,6 +1,6 @@
 import { StreamResetError } from "../protocol/errors.ts";
 import { Deadline } from "./deadline.ts";
-import { BULK_BYTES, type Duplex } from "./duplex.ts";
+import { BULK_BYTES, type Duplex, JOIN_BYTES, type MaybePromise } from "./duplex.ts";
 
 /** How two connections are joined. */
 export interface PipeOptions {
@@ -41,14 +41,23 @@ export async function pipe(upstream: Duplex, downstream: Duplex, options: PipeOp
   });
   async function copy(from: Duplex, to: Duplex, direction: "up" | "down"): Promise<void> {
     const { headroom } = from;
+    let next = from.read();
     for (;;) {
-      const read = from.read();
-      const bytes = read instanceof Promise ? await read : read;
+      const bytes = next instanceof Promise ? await next : next;
       if (bytes === null) break;
-      const written = to.write(bytes, headroom);
-      if (written instanceof Promise) await written;
-      if (bytes.length >= BULK_BYTES) from.reuse?.(bytes);
-      options.onBytes?.(bytes.length, direction);
+      if (from.ready !== true || to.writeAll === undefined || bytes.length > JOIN_BYTES >> 1) {
+        const written = to.write(bytes, headroom);
+        if (written instanceof Promise) await written;
+        if (bytes.length >= BULK_BYTES) from.reuse?.(bytes);
+        options.onBytes?.(bytes.length, direction);
+        next = from.read();
+      } else {
+        const batch = gather(from, bytes);
+        const written = batch.pieces.length === 1 ? to.write(bytes) : to.writeAll(batch.pieces, batch.length);
+        if (written instanceof Promise) await written;
+        options.onBytes?.(batch.length, direction);
+        next = batch.next === undefined ? from.read() : batch.next;
+      }
       linger?.replace(options.lingerMs);
     }
     const first = !ended.up && !ended.down;
@@ -71,4 +80,29 @@ export async function pipe(upstream: Duplex, downstream: Duplex, options: PipeOp
   upstream.close();
   downstream.close();
   if (failure !== undefined) throw failure.reason;
+}
+
+/** What is written as one. */
+interface Batch {
+  pieces: Uint8Array[];
+  length: number;
+  /** What was read behind them, if anything. */
+  next: MaybePromise<Uint8Array | null> | undefined;
+}
+
+/** What has come already, up to a bound: TLS gives records of 16 KiB, and a system call for each costs more than the bytes. */
+function gather(from: Duplex, first: Uint8Array): Batch {
+  const batch: Batch = { pieces: [first], length: first.length, next: undefined };
+  while (from.ready === true) {
+    const next = from.read();
+    if (next === null || next instanceof Promise || batch.length + next.length > JOIN_BYTES) {
+      batch.next = next;
+      // It may fail while what came before it is written; whoever waits for it then sees that.
+      if (next instanceof Promise) next.catch(() => {});
+      break;
+    }
+    batch.pieces.push(next);
+    batch.length += next.length;
+  }
+  return batch;
 }

@@ -1,7 +1,7 @@
 import { Socket, type SocketConstructorOpts } from "node:net";
 import { HEADROOM_BYTES } from "../protocol/allocate.ts";
 import { StreamResetError } from "../protocol/errors.ts";
-import { BULK_BYTES, type Duplex, type MaybePromise } from "./duplex.ts";
+import { BULK_BYTES, type Duplex, JOIN_BYTES, type MaybePromise } from "./duplex.ts";
 import { Intake } from "./intake.ts";
 
 /** Unread bytes at which we stop reading from the kernel, so that TCP stops the sender. */
@@ -21,6 +21,9 @@ interface Handle {
   /** Not 0 when the connection is no more. */
   getpeername(into: object): number;
 }
+
+/** Memory for joining pieces; back here as soon as the kernel has taken them. */
+const joinBuffers: ArrayBuffer[] = [new ArrayBuffer(JOIN_BYTES)];
 
 type Waiter = { resolve: (bytes: Uint8Array | null) => void; reject: (error: unknown) => void };
 
@@ -90,16 +93,38 @@ export class SocketDuplex implements Duplex {
   }
 
   write(bytes: Uint8Array): MaybePromise<void> {
-    if (this.#failure !== null) throw this.#failure;
-    if (this.#writeEnded !== null) throw new StreamResetError("Cannot write as the direction has ended");
+    this.#checkWritable();
     if (bytes.length >= BULK_BYTES) return this.#writeBulk(bytes);
     if (this.#socket.write(bytes)) return;
     this.#drained ??= Promise.withResolvers();
     return this.#drained.promise;
   }
 
+  get ready(): boolean {
+    return this.#queue.length > 0;
+  }
+
+  /** One system call for all of them: a copy costs less than a call for each, and less than the runtime's own `writev`. */
+  writeAll(pieces: readonly Uint8Array[], length: number): MaybePromise<void> {
+    this.#checkWritable();
+    const joined = new Uint8Array(joinBuffers.pop() ?? new ArrayBuffer(JOIN_BYTES), 0, length);
+    let at = 0;
+    for (const piece of pieces) {
+      joined.set(piece, at);
+      at += piece.length;
+    }
+    const written = this.#writeBulk(joined);
+    if (written === undefined) joinBuffers.push(joined.buffer);
+    return written;
+  }
+
   reuse(bytes: Uint8Array): void {
     if (this.headroom > 0) Intake.reuse(bytes);
+  }
+
+  #checkWritable(): void {
+    if (this.#failure !== null) throw this.#failure;
+    if (this.#writeEnded !== null) throw new StreamResetError("Cannot write as the direction has ended");
   }
 
   closeWrite(): Promise<void> {

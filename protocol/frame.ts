@@ -109,6 +109,11 @@ export class FrameDecoder {
     this.#at = 0;
   }
 
+  /** Whether the chunk is not used up. */
+  get hasBytes(): boolean {
+    return this.#at < this.#chunk.length;
+  }
+
   /**
    * The next piece of a payload (empty only for an empty frame), or `null` when the chunk is used up.
    * @throws {ProtocolError} on anything RFC 6455 forbids, or over a limit

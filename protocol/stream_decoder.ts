@@ -29,6 +29,11 @@ export class StreamDecoder {
     this.#onControl = onControl;
   }
 
+  /** Whether the chunk at hand is not used up. */
+  get hasBytes(): boolean {
+    return this.#decoder.hasBytes;
+  }
+
   /** Gives the decoder the next bytes; the chunk before it must have been read to its end. */
   push(chunk: Uint8Array): void {
     this.#decoder.push(chunk);
