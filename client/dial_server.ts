@@ -38,7 +38,13 @@ async function startTls(
   signal: AbortSignal,
 ): Promise<Deno.TlsConn> {
   let secure: Deno.TlsConn | undefined;
-  const abort = (): void => (secure ?? tcp).close();
+  function abort(): void {
+    try {
+      (secure ?? tcp).close();
+    } catch {
+      // The runtime has taken the connection for TLS, and closed it when that failed.
+    }
+  }
   signal.addEventListener("abort", abort, { once: true });
   try {
     secure = await Deno.startTls(tcp, {

@@ -60,7 +60,7 @@ export function renderCheck(state: CheckState): string[] {
     certificate.kind === "own authority"
       ? `  use a certificate of its own authority, pin ${certificate.pin ?? "not yet made"}`
       : `  use the certificate of ${certificate.names}, valid until ${certificate.validTo}`,
-    `  keep its state in ${state.state}: ${state.tokens} valid tokens, ${state.tunnels} tunnels`,
+    `  keep its state in ${state.state}: valid tokens: ${state.tokens}, tunnels: ${state.tunnels}`,
     `  believe X-Forwarded-For of ${state.trustedProxies.join(", ") || "nobody"}`,
     `  give running streams ${formatDuration(state.drainMs)} when it is stopped`,
   ].map(escapeText);
