@@ -1,5 +1,4 @@
 import { ControlChannel } from "../net/control_channel.ts";
-import type { Duplex } from "../net/duplex.ts";
 import { type FetchHandler, type FetchUpgrade, serveFetch } from "../net/http/fetch_server.ts";
 import type { Logger } from "../net/log.ts";
 import type { TlsConnection } from "../net/tls_front.ts";
@@ -148,6 +147,6 @@ export class TunnelEndpoint {
 async function switchProtocols(upgrade: FetchUpgrade): Promise<Uint8Array> {
   const answer = acceptUpgrade(upgrade);
   const initial = upgrade.take().slice();
-  await (upgrade.duplex as Duplex).write(answer);
+  await upgrade.duplex.write(answer);
   return initial;
 }

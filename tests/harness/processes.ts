@@ -95,36 +95,61 @@ export async function spawnSpokes({ yaml = "" }: { yaml?: string } = {}): Promis
     await readyOf(started, "ready");
     return started;
   }
-  let current = await start();
-  return {
+  return Object.assign(await Restartable.start(start, folder), {
     ...{ httpPort, tlsPort, adminPort, config },
-    get pid() {
-      return current.pid;
-    },
-    get log() {
-      return current.log;
-    },
-    get program() {
-      return current.program;
-    },
-    get ended() {
-      return current.ended;
-    },
-    kill: (signal) => current.kill(signal),
     async invite() {
       const { code, stdout, stderr } = await runProgram("spokes", ["--config", config, "token", "create", "--json"]);
       if (code !== 0) throw new Error(`Cannot create a token: ${stderr}`);
       return JSON.parse(stdout).invite;
     },
-    async again() {
-      await current[Symbol.asyncDispose]();
-      current = await start();
-    },
-    async [Symbol.asyncDispose]() {
-      await current[Symbol.asyncDispose]();
-      await folder[Symbol.asyncDispose]();
-    },
-  };
+  });
+}
+
+/** A program of ours that can be started again on the same configuration, in a folder that goes with it. */
+class Restartable implements ProgramProcess {
+  readonly #start: () => Promise<ProgramProcess>;
+  readonly #folder: AsyncDisposable;
+  #current: ProgramProcess;
+
+  constructor(start: () => Promise<ProgramProcess>, folder: AsyncDisposable, current: ProgramProcess) {
+    this.#start = start;
+    this.#folder = folder;
+    this.#current = current;
+  }
+
+  static async start(start: () => Promise<ProgramProcess>, folder: AsyncDisposable): Promise<Restartable> {
+    return new Restartable(start, folder, await start());
+  }
+
+  get pid(): number {
+    return this.#current.pid;
+  }
+
+  get log(): CapturedLog {
+    return this.#current.log;
+  }
+
+  get program(): Spawned {
+    return this.#current.program;
+  }
+
+  get ended(): Promise<number> {
+    return this.#current.ended;
+  }
+
+  kill(signal?: Deno.Signal): Promise<number> {
+    return this.#current.kill(signal);
+  }
+
+  async again(): Promise<void> {
+    await this.#current[Symbol.asyncDispose]();
+    this.#current = await this.#start();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#current[Symbol.asyncDispose]();
+    await this.#folder[Symbol.asyncDispose]();
+  }
 }
 
 async function readyOf(started: ProgramProcess, event: string): Promise<void> {
@@ -167,31 +192,9 @@ export async function spawnPktriot(
     await started.program.printed(/Running|→|->/);
     return started;
   }
-  let current = await start();
-  return {
+  return Object.assign(await Restartable.start(start, folder), {
     ...{ hostname: enrolment.hostname, identity: enrolment, config },
-    get pid() {
-      return current.pid;
-    },
-    get log() {
-      return current.log;
-    },
-    get program() {
-      return current.program;
-    },
-    get ended() {
-      return current.ended;
-    },
-    kill: (signal) => current.kill(signal),
-    async again() {
-      await current[Symbol.asyncDispose]();
-      current = await start();
-    },
-    async [Symbol.asyncDispose]() {
-      await current[Symbol.asyncDispose]();
-      await folder[Symbol.asyncDispose]();
-    },
-  };
+  });
 }
 
 function configOf(server: string, { ca, tunnel, token, hostname, name }: Enrolment, rules: readonly ClientRule[]) {
