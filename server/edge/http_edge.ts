@@ -9,8 +9,8 @@ import type { ConnectionCounter } from "../connection_counter.ts";
 import type { ServerLimits } from "../limits.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Router } from "../router.ts";
-import type { ExchangeFacts, RouteDecision, RoutedRequest } from "./http_context.ts";
-import { serveHttpVisitor } from "./http_visitor.ts";
+import type { ExchangeFacts, RouteDecision, RoutedRequest } from "../../net/http/proxy/http_context.ts";
+import { serveHttpVisitor } from "../../net/http/proxy/http_visitor.ts";
 
 /** What the HTTP edge needs. */
 export interface HttpEdgeOptions {

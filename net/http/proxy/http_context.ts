@@ -1,8 +1,8 @@
-import type { Deadline } from "../../net/deadline.ts";
-import type { Duplex, MaybePromise } from "../../net/duplex.ts";
-import type { Logger } from "../../net/log.ts";
-import type { CodedError } from "../../protocol/errors.ts";
-import type { RequestHead } from "../../protocol/http/head.ts";
+import type { Deadline } from "../../deadline.ts";
+import type { Duplex, MaybePromise } from "../../duplex.ts";
+import type { Logger } from "../../log.ts";
+import type { CodedError } from "../../../protocol/errors.ts";
+import type { RequestHead } from "../../../protocol/http/head.ts";
 
 /**
  * A stream to a target that speaks HTTP/1.1, lent for one exchange. Its `read()` throws the refusal of a target that could not be

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { Deadline } from "../../../net/deadline.ts";
-import type { Duplex, MaybePromise } from "../../../net/duplex.ts";
-import { SILENT } from "../../../net/log.ts";
-import { memoryPair, type MemoryPairOptions } from "../../../net/memory_duplex.ts";
-import type { CodedError } from "../../../protocol/errors.ts";
-import { latin1 } from "../../../protocol/http/latin1.ts";
-import { latin1Bytes } from "../../../protocol/http/serialise.ts";
+import { Deadline } from "../../../deadline.ts";
+import type { Duplex, MaybePromise } from "../../../duplex.ts";
+import { SILENT } from "../../../log.ts";
+import { memoryPair, type MemoryPairOptions } from "../../../memory_duplex.ts";
+import type { CodedError } from "../../../../protocol/errors.ts";
+import { latin1 } from "../../../../protocol/http/latin1.ts";
+import { latin1Bytes } from "../../../../protocol/http/serialise.ts";
 import type {
   AcquireOptions,
   ExchangeFacts,

@@ -1,6 +1,6 @@
-import { Fields } from "../../protocol/http/field.ts";
-import type { HttpVersion } from "../../protocol/http/head.ts";
-import { latin1Bytes, responseHeadText } from "../../protocol/http/serialise.ts";
+import { Fields } from "../../../protocol/http/field.ts";
+import type { HttpVersion } from "../../../protocol/http/head.ts";
+import { latin1Bytes, responseHeadText } from "../../../protocol/http/serialise.ts";
 import type { EdgeAnswer } from "./http_context.ts";
 
 /** To what an answer of the edge answers. */

@@ -1,10 +1,10 @@
-import type { Duplex } from "../../net/duplex.ts";
-import { cleanTrailers } from "../../net/http/hop_by_hop.ts";
-import type { HttpReader } from "../../net/http/http_reader.ts";
-import { bodyDecoder } from "../../protocol/http/body.ts";
-import type { BodyDecoder } from "../../protocol/http/body_decoder.ts";
-import type { Framing } from "../../protocol/http/framing.ts";
-import { latin1Bytes } from "../../protocol/http/serialise.ts";
+import type { Duplex } from "../../duplex.ts";
+import { cleanTrailers } from "../hop_by_hop.ts";
+import type { HttpReader } from "../http_reader.ts";
+import { bodyDecoder } from "../../../protocol/http/body.ts";
+import type { BodyDecoder } from "../../../protocol/http/body_decoder.ts";
+import type { Framing } from "../../../protocol/http/framing.ts";
+import { latin1Bytes } from "../../../protocol/http/serialise.ts";
 import { framedWrites } from "./framed_writes.ts";
 
 /** What is kept of a request's body, so that it can be sent once more. */

@@ -1,5 +1,5 @@
-import type { HttpReader } from "../../net/http/http_reader.ts";
-import { CodedError, StreamResetError } from "../../protocol/errors.ts";
+import type { HttpReader } from "../http_reader.ts";
+import { CodedError, StreamResetError } from "../../../protocol/errors.ts";
 import type { UpstreamStream } from "./http_context.ts";
 import type { RequestPump } from "./request_pump.ts";
 

@@ -1,14 +1,19 @@
-import type { Duplex, MaybePromise } from "../../net/duplex.ts";
-import { forwardedFields, visitorAddress, visitorProto } from "../../net/http/forwarded.ts";
-import { type Hop, type RequestHop, stripRequest, stripResponse } from "../../net/http/hop_by_hop.ts";
-import { HttpReader } from "../../net/http/http_reader.ts";
-import { pipe } from "../../net/pipe.ts";
-import { HEADROOM_BYTES } from "../../protocol/allocate.ts";
-import { CodedError, StreamResetError, toCodedError } from "../../protocol/errors.ts";
-import type { Fields } from "../../protocol/http/field.ts";
-import { type Framing, requestFraming, responseFraming } from "../../protocol/http/framing.ts";
-import { parseRequestHead, parseResponseHead, type RequestHead, type ResponseHead } from "../../protocol/http/head.ts";
-import { latin1Bytes } from "../../protocol/http/serialise.ts";
+import type { Duplex, MaybePromise } from "../../duplex.ts";
+import { forwardedFields, visitorAddress, visitorProto } from "../forwarded.ts";
+import { type Hop, type RequestHop, stripRequest, stripResponse } from "../hop_by_hop.ts";
+import { HttpReader } from "../http_reader.ts";
+import { pipe } from "../../pipe.ts";
+import { HEADROOM_BYTES } from "../../../protocol/allocate.ts";
+import { CodedError, StreamResetError, toCodedError } from "../../../protocol/errors.ts";
+import type { Fields } from "../../../protocol/http/field.ts";
+import { type Framing, requestFraming, responseFraming } from "../../../protocol/http/framing.ts";
+import {
+  parseRequestHead,
+  parseResponseHead,
+  type RequestHead,
+  type ResponseHead,
+} from "../../../protocol/http/head.ts";
+import { latin1Bytes } from "../../../protocol/http/serialise.ts";
 import { edgeAnswerBytes } from "./edge_answer.ts";
 import { framedWrites } from "./framed_writes.ts";
 import type { EdgeAnswer, HttpRoute, HttpVisitorContext, UpstreamStream } from "./http_context.ts";

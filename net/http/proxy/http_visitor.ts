@@ -1,8 +1,8 @@
-import type { Duplex } from "../../net/duplex.ts";
-import { canonicalAddress } from "../../net/http/forwarded.ts";
-import { HttpReader } from "../../net/http/http_reader.ts";
-import { lingeringClose } from "../../net/http/lingering_close.ts";
-import { CodedError, StreamResetError, toCodedError } from "../../protocol/errors.ts";
+import type { Duplex } from "../../duplex.ts";
+import { canonicalAddress } from "../forwarded.ts";
+import { HttpReader } from "../http_reader.ts";
+import { lingeringClose } from "../lingering_close.ts";
+import { CodedError, StreamResetError, toCodedError } from "../../../protocol/errors.ts";
 import { edgeAnswerBytes } from "./edge_answer.ts";
 import type { HttpVisitorContext } from "./http_context.ts";
 import { HttpExchange, type VisitorConnection } from "./http_exchange.ts";

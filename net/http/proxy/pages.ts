@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { errorStatus } from "../../net/http/error_status.ts";
-import { type CodedError, ERRORS } from "../../protocol/errors.ts";
+import { errorStatus } from "../error_status.ts";
+import { type CodedError, ERRORS } from "../../../protocol/errors.ts";
 import type { EdgeAnswer } from "./http_context.ts";
 
 const STYLE = "body{font:16px/1.5 system-ui,sans-serif;max-width:36rem;margin:15vh auto;padding:0 1rem;color:#222}" +

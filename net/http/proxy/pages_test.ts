@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { CodedError, type ErrorName, ERRORS } from "../../protocol/errors.ts";
+import { CodedError, type ErrorName, ERRORS } from "../../../protocol/errors.ts";
 import { errorPage } from "./pages.ts";
 
 Deno.test("errorPage() escapes whatever a client or visitor could have put into a reason", () => {

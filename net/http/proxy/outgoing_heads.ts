@@ -1,8 +1,8 @@
-import { setUpgrade } from "../../net/http/hop_by_hop.ts";
-import type { Fields } from "../../protocol/http/field.ts";
-import type { Framing } from "../../protocol/http/framing.ts";
-import type { HttpVersion, RequestHead, ResponseHead } from "../../protocol/http/head.ts";
-import { requestHeadText, responseHeadText } from "../../protocol/http/serialise.ts";
+import { setUpgrade } from "../hop_by_hop.ts";
+import type { Fields } from "../../../protocol/http/field.ts";
+import type { Framing } from "../../../protocol/http/framing.ts";
+import type { HttpVersion, RequestHead, ResponseHead } from "../../../protocol/http/head.ts";
+import { requestHeadText, responseHeadText } from "../../../protocol/http/serialise.ts";
 
 /** What a request gets on its way to the target, beside what it came with. */
 export interface OutgoingRequestOptions {

@@ -1,8 +1,8 @@
-import { allocate } from "../../protocol/allocate.ts";
-import { CHUNK_OVERHEAD_BYTES, lastChunkText, writeChunk } from "../../protocol/http/chunk_encoder.ts";
-import type { Fields } from "../../protocol/http/field.ts";
-import { writeLatin1 } from "../../protocol/http/latin1.ts";
-import { latin1Bytes } from "../../protocol/http/serialise.ts";
+import { allocate } from "../../../protocol/allocate.ts";
+import { CHUNK_OVERHEAD_BYTES, lastChunkText, writeChunk } from "../../../protocol/http/chunk_encoder.ts";
+import type { Fields } from "../../../protocol/http/field.ts";
+import { writeLatin1 } from "../../../protocol/http/latin1.ts";
+import { latin1Bytes } from "../../../protocol/http/serialise.ts";
 
 /** Up to here copying pieces together is cheaper than another write (a record, a frame, a packet). */
 const JOIN_BYTES = 16 * 1024;

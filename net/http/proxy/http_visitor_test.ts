@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { CodedError } from "../../protocol/errors.ts";
-import { Edge } from "./testing/http_edge.ts";
+import { CodedError } from "../../../protocol/errors.ts";
+import { Edge } from "./testing/http_proxy.ts";
 
 const GET = "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
