@@ -1,6 +1,7 @@
 import type { Logger } from "../net/log.ts";
 import type { CodedError } from "../protocol/errors.ts";
 import type { RuleState, Welcome } from "../protocol/message.ts";
+import type { HttpOptions } from "../protocol/http_options.ts";
 import type { FirewallRule } from "../protocol/rule.ts";
 
 /** Answers HTTP requests inside this process, in place of a target. */
@@ -8,6 +9,15 @@ export type FetchHandler = (request: Request) => Response | Promise<Response>;
 
 /** What a rule leads to: the target grammar (`127.0.0.1:8080`, `http://`, `https://`, `unix:/path`, a folder), or a handler. */
 export type Target = string | FetchHandler;
+
+/** Where the TLS of a domain's visitors ends. */
+export type TlsEnd =
+  /** At the server, which must have or get a certificate for the domain. */
+  | { end: "server" }
+  /** In this client: it gets a certificate from a certificate authority (needs `acme` of the options), or reads one from PEM files. */
+  | { end: "client"; certificate: "acme" | { certificateFile: string; keyFile: string } }
+  /** At this target (`host:port`), which gets the bytes untouched and is found by SNI. */
+  | { end: "target"; target: string };
 
 /** A domain to publish. */
 export interface ClientHttpRule {
@@ -20,6 +30,13 @@ export interface ClientHttpRule {
   hostHeader?: string;
   /** Do not verify the certificate of an `https://` target. */
   insecureUpstream?: boolean;
+  /** @default the server ends it if it has a certificate for the domain, and refuses HTTPS otherwise */
+  tls?: TlsEnd;
+  /** Answer plain HTTP by a redirect to HTTPS. */
+  redirect?: boolean;
+  options?: HttpOptions;
+  /** Start every connection to the target with the visitor's address. */
+  proxyProtocol?: "v2";
 }
 
 /** An allocated port of the server to publish. */
@@ -28,6 +45,8 @@ export interface ClientTcpRule {
   port: number;
   target: string;
   firewall?: readonly FirewallRule[];
+  /** Start every connection to the target with the visitor's address. */
+  proxyProtocol?: "v2";
 }
 
 export type ClientRule = ClientHttpRule | ClientTcpRule;
@@ -49,7 +68,21 @@ export type ClientEvent =
   | { kind: "rules"; states: readonly RuleState[] }
   | { kind: "disconnected"; error: CodedError; retryInMs: number }
   | { kind: "notice"; level: "info" | "warn" | "error"; code: string; message: string }
-  | { kind: "draining"; graceMs: number };
+  | { kind: "draining"; graceMs: number }
+  /** A step on the way to a certificate for rules whose TLS ends here. */
+  | { kind: "certificate"; domain: string; step: string };
+
+/** How certificates are got for rules whose TLS ends in this client. */
+export interface ClientAcmeOptions {
+  /** Where account key and certificates are kept, readable by this user alone. */
+  folder: string;
+  /** URL of the authority's directory. @default Let's Encrypt */
+  directory?: string;
+  /** Where the authority may write to. */
+  email?: string;
+  /** Root certificate (PEM) of a private authority's own HTTPS. */
+  ca?: string;
+}
 
 /** What `connect()` takes. */
 export interface ConnectOptions extends ServerAddress {
@@ -59,6 +92,8 @@ export interface ConnectOptions extends ServerAddress {
   role?: "serve" | "use";
   /** With no rules, a default page is published at the assigned hostname. */
   rules?: readonly ClientRule[];
+  /** Needed by rules whose certificate is `"acme"`. */
+  acme?: ClientAcmeOptions;
   /** Replace a client that runs elsewhere with the same tunnel. */
   takeover?: boolean;
   /** Called for everything a person may want to see; must not throw. */

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { httpOptionsSchema } from "./http_options.ts";
 import { MAX_NETWORKS_PER_RULE } from "./limits.ts";
 
 /** One line of a rule's visitor firewall. */
@@ -12,6 +13,10 @@ const common = {
   /** What the target is, for people; only the client interprets it. */
   target: z.string().max(1024),
   firewall: z.array(firewallRuleSchema).max(MAX_NETWORKS_PER_RULE).default([]),
+  /** The client starts every connection to the target with the visitor's address (PROXY protocol). */
+  proxyProtocol: z.literal("v2").optional(),
+  /** Why the client keeps the rule closed, such as a certificate that does not match its key; the server reports it on. */
+  fault: z.object({ code: z.string().max(16), message: z.string().max(1024) }).optional(),
 };
 
 /** A domain published over HTTP. */
@@ -20,6 +25,16 @@ export const httpRuleSchema = z.object({
   /** Canonical host name (lower case, A-labels). */
   domain: z.string().min(1).max(253),
   ...common,
+  /**
+   * Where the TLS of its visitors ends: at the server, in the client, or at the target, which then gets the bytes untouched. Without it
+   * the server ends it for names that it has a certificate for, and HTTPS is refused for others.
+   */
+  tls: z.enum(["server", "client", "target"]).optional(),
+  /** Challenges of a certificate authority at `/.well-known/acme-challenge/` go to the client, which gets its certificate itself. */
+  acme: z.boolean().optional(),
+  /** Plain HTTP is answered by a redirect to HTTPS. */
+  redirect: z.boolean().optional(),
+  options: httpOptionsSchema.optional(),
   /** Sent to the target as Host in place of the visitor's. */
   hostHeader: z.string().min(1).max(255).optional(),
   /** Grows when the rule leads elsewhere although all else is the same: another handler, other demands on a certificate. */

@@ -9,7 +9,8 @@ const openSchema = z.object({
   rule: z.string().min(1).max(270),
   /** Revision of that rule at the server: an edit ends the streams that were attached before it. */
   revision: z.int().min(0),
-  protocol: z.enum(["http", "tcp"]),
+  /** `tls`: the visitor's TLS, untouched; `acme`: requests for challenges of a certificate authority. */
+  protocol: z.enum(["http", "tcp", "tls", "acme"]),
   visitor: z.object({ address: z.string().max(64), port: z.int().min(0).max(65_535) }),
   tls: z.object({ name: z.string().max(253), version: z.string().max(16) }).optional(),
 });

@@ -14,6 +14,20 @@ export interface CertificatePair {
   key: string;
 }
 
+/** How the server gets certificates from a certificate authority: for its own name, and those of its tunnels whose TLS ends here. */
+export interface ServerAcmeOptions {
+  /** URL of the authority's directory. @default Let's Encrypt */
+  directory?: string;
+  /** Where the authority may write to. */
+  email?: string;
+  /** Root certificate (PEM) of a private authority's own HTTPS. */
+  ca?: string;
+  /** External account binding, where the authority demands one. */
+  eab?: { keyId: string; hmacKey: string };
+  /** Program that sets DNS records; with it the server gets a certificate for every name below its domain. */
+  dnsHook?: string;
+}
+
 /** What `serve()` takes: everything resolved and validated by the caller, nothing read from the environment. */
 export interface ServerOptions {
   /** Tunnels get names under it: `example.com`. */
@@ -30,6 +44,12 @@ export interface ServerOptions {
   tls?: Partial<ListenAddress> & { publicPort?: number; certificate?: CertificatePair };
   /** Where allocated ports listen. @default [::], 22000-22999 */
   tcp?: { bind?: string; from?: number; to?: number };
+  /** Certificates from an authority; needs `stateDir`. */
+  acme?: ServerAcmeOptions;
+  /** Folder with certificates of the operator's own, for any names; watched. */
+  certificatesDir?: string;
+  /** Load balancers that begin every connection with PROXY protocol, v1 or v2; nobody else may. @default none */
+  proxyProtocol?: { from: readonly string[] };
   /** Health and metrics; `false` switches them off. @default 127.0.0.1:9400 */
   admin?: Partial<ListenAddress> | false;
   /** Networks whose `X-Forwarded-For` is believed. @default none */

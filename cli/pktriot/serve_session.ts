@@ -112,6 +112,8 @@ function logEvent(log: Log, event: ClientEvent, known: Map<string, RuleState>): 
       return log[event.level]("notice", { code: event.code, message: event.message });
     case "draining":
       return log.info("server is stopping", { graceMs: event.graceMs });
+    case "certificate":
+      return log.info("certificate", { domain: event.domain, step: event.step });
     default:
       return event satisfies never;
   }
