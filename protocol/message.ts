@@ -8,7 +8,8 @@ const text = z.string().max(1024);
 const id = z.string().min(1).max(128);
 const error = z.object({ code: z.string().max(16), message: text });
 
-const ruleStateSchema = z.object({
+/** Of {@link RuleState}. */
+export const ruleStateSchema = z.object({
   id: z.string().max(270),
   state: z.enum(["active", "inactive"]),
   /** Where visitors reach it: `http://blog.example.com`, `tcp://host:22197`. */

@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { MAX_RULES } from "./limits.ts";
+import { ruleStateSchema } from "./message.ts";
 import { ruleSchema } from "./rule.ts";
 
 const nothing = z.object({});
@@ -17,6 +19,8 @@ export const REQUESTS = {
   "name.list": { params: nothing, result: z.object({ names: z.array(domain) }) },
   /** Whether the rule would be accepted; claims nothing. */
   "rule.check": { params: z.object({ rule: ruleSchema }), result: nothing },
+  /** What became of the rules that the running `serve` session publishes; absent without such a session. */
+  "rule.states": { params: nothing, result: z.object({ states: z.array(ruleStateSchema).max(MAX_RULES).optional() }) },
   "tunnel.info": {
     params: nothing,
     result: z.object({

@@ -36,6 +36,8 @@ export class Publisher {
   readonly #session: PublishingSession;
   readonly #parts: PublisherParts;
   readonly #published = new Map<string, PublishedRule>();
+  /** What the client was told last of each of its rules. */
+  #states = new Map<string, RuleState>();
   /** States are applied one after the other. */
   #applying: Promise<unknown> = Promise.resolve();
   #closed = false;
@@ -48,6 +50,11 @@ export class Publisher {
   /** The rules that visitors can reach now. */
   get rules(): readonly PublishedRule[] {
     return [...this.#published.values()];
+  }
+
+  /** What became of each rule that the session wants published. */
+  get states(): readonly RuleState[] {
+    return [...this.#states.values()];
   }
 
   /** Makes the given rules, and no others, the ones of this session; says what became of each. */
@@ -77,11 +84,9 @@ export class Publisher {
     if (published === undefined) return;
     const error = new CodedError("RULE_UNKNOWN", "What the rule needs was released");
     this.#withdraw(published, error);
-    void this.#session.send({
-      kind: "rules.applied",
-      revision: 0,
-      rules: [{ id, state: "inactive", code: error.code, message: error.message }],
-    });
+    const state: RuleState = { id, state: "inactive", code: error.code, message: error.message };
+    this.#states.set(id, state);
+    void this.#session.send({ kind: "rules.applied", revision: 0, rules: [state] });
   }
 
   /** Withdraws every rule whose name belongs to the unit that the tunnel gives up. */
@@ -115,7 +120,9 @@ export class Publisher {
     for (const published of this.rules) {
       if (!wanted.has(published.id)) this.#withdraw(published, new CodedError("NO_SUCH_RULE", "The rule was removed"));
     }
-    return await Promise.all([...wanted].map(([id, rule]) => this.#applyOne(id, rule)));
+    const states = await Promise.all([...wanted].map(([id, rule]) => this.#applyOne(id, rule)));
+    this.#states = new Map(states.map((state) => [state.id, state]));
+    return states;
   }
 
   async #applyOne(id: string, rule: Rule): Promise<RuleState> {

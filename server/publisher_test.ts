@@ -56,6 +56,19 @@ Deno.test("apply() tells what it refused, and publishes the rest", async () => {
   assert.deepEqual(session.publisher.rules.map(({ id }) => id), ["http/good.example.test"]);
 });
 
+Deno.test("states says what the client was told last of each rule it wants", async () => {
+  await using setup = await setUpSessions();
+  const session = await joined(setup);
+  const { publisher } = session;
+  await publisher.apply([http("a.example.test"), http("www.example.test")]);
+  const states = () => publisher.states.map(({ id, state, code }) => [id, code ?? state]);
+  assert.deepEqual(states(), [["http/a.example.test", "active"], ["http/www.example.test", "E4002"]]);
+  publisher.drop("http/a.example.test");
+  assert.deepEqual(states(), [["http/a.example.test", "E4014"], ["http/www.example.test", "E4002"]]);
+  await publisher.apply([http("b.example.test")]);
+  assert.deepEqual(states(), [["http/b.example.test", "active"]]);
+});
+
 Deno.test("an edit that is not valid takes its rule out: what it would have dropped must not come in (P10)", async () => {
   await using setup = await setUpSessions();
   const session = await joined(setup);

@@ -49,6 +49,10 @@ const HANDLERS: Handlers = {
     );
     return {};
   },
+  "rule.states": (_params, { session, sessions }) => {
+    const serving = sessions.serving(session.tunnel.id);
+    return serving === undefined ? {} : { states: [...serving.publisher.states] };
+  },
   "tunnel.info": (_params, { session, sessions }) => {
     const { id, name, hostname, owner, tags } = session.tunnel;
     const serving = sessions.serving(id);
