@@ -238,6 +238,11 @@ export const ERRORS = {
     title: "Removing the last allow opens the rule to everybody",
     fix: "Add --open when that is meant.",
   },
+  DOMAIN_NOT_VERIFIED: {
+    code: "E4016",
+    title: "Nobody has proven that the domain is this tunnel's",
+    fix: "Run `pktriot domain add NAME`, and set the DNS record that it shows.",
+  },
 
   // E5: configuration and commands.
   CONFIG_MISSING: {
