@@ -25,7 +25,7 @@
  * @module
  */
 export { serve, type SpokesServer } from "./server/server.ts";
-export type { CertificatePair, ListenAddress, ServerOptions } from "./server/options.ts";
+export type { ListenAddress, ServerOptions } from "./server/options.ts";
 export { DEFAULT_SERVER_LIMITS, type ServerLimits } from "./server/limits.ts";
 export type { CreateEnrolmentTokenOptions } from "./server/state/enrolment_tokens.ts";
 export { connect, type Tunnel } from "./client/client.ts";
@@ -44,5 +44,6 @@ export { encodeInvite, type Invite, parseInvite } from "./protocol/invite.ts";
 export { CodedError, type ErrorName, ERRORS } from "./protocol/errors.ts";
 export type { RuleState, Welcome } from "./protocol/message.ts";
 export type { FirewallRule } from "./protocol/rule.ts";
+export type { CertificatePem } from "./net/certificate.ts";
 export type { Logger } from "./net/log.ts";
 export { VERSION } from "./protocol/version.ts";

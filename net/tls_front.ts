@@ -1,7 +1,5 @@
-import { createPrivateKey, X509Certificate } from "node:crypto";
 import type net from "node:net";
 import tls from "node:tls";
-import { CodedError } from "../protocol/errors.ts";
 import { parseClientHello } from "../protocol/client_hello.ts";
 import { MAX_CLIENT_HELLO_BYTES } from "../protocol/limits.ts";
 import { Deadline } from "./deadline.ts";
@@ -154,19 +152,6 @@ class Handshake {
   #refuse(alert: Uint8Array): void {
     this.#socket.end(alert, () => this.#socket.destroy());
   }
-}
-
-/** Certificate and key as a context, checked as a pair: a mismatched one would hang every handshake. @throws {CodedError} CERTIFICATE_INVALID */
-export function secureContext(pair: { certificate: string; key: string }): tls.SecureContext {
-  try {
-    // The runtime itself takes anything here, and fails in the handshakes.
-    if (new X509Certificate(pair.certificate).checkPrivateKey(createPrivateKey(pair.key))) {
-      return tls.createSecureContext({ cert: pair.certificate, key: pair.key, minVersion: "TLSv1.2" });
-    }
-  } catch (cause) {
-    throw new CodedError("CERTIFICATE_INVALID", "Cannot read the certificate and its key as PEM", { cause });
-  }
-  throw new CodedError("CERTIFICATE_INVALID", "The key does not belong to the certificate");
 }
 
 function concat(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {

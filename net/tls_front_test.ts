@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import type net from "node:net";
 import tls from "node:tls";
 import { CodedError } from "../protocol/errors.ts";
+import { readCertificatePair } from "./certificate.ts";
 import type { Bound } from "./listen.ts";
 import { testCertificate } from "./testing/certificate.ts";
 import { connectSocket, sharedCertificate, TEST_NAME } from "./testing/socket_pairs.ts";
-import { listenTlsFront, secureContext, type TlsConnection, type TlsDecision, type TlsName } from "./tls_front.ts";
+import { listenTlsFront, type TlsConnection, type TlsDecision, type TlsName } from "./tls_front.ts";
 
 const ALERT = { decodeError: [21, 3, 3, 0, 2, 2, 50], unrecognizedName: [21, 3, 3, 0, 2, 2, 112] };
 
@@ -87,7 +88,7 @@ class Front implements AsyncDisposable {
 }
 
 async function front(options: { handshakeMs?: number } = {}): Promise<Front> {
-  const started = new Front(secureContext(await sharedCertificate()));
+  const started = new Front(readCertificatePair(await sharedCertificate()).context());
   await started.listen(options.handshakeMs ?? 60_000);
   return started;
 }
@@ -345,7 +346,7 @@ Deno.test("a certificate may be changed from one handshake to the next", async (
   await using server = await front();
   assert.equal(await greeted(server.port), "hello");
   const next = await testCertificate(TEST_NAME);
-  const context = secureContext(next);
+  const context = readCertificatePair(next).context();
   server.decide = () => ({ ...server.terminate, context } as TlsDecision);
   await assert.rejects(() => greeted(server.port));
   assert.equal(await greeted(server.port, { ca: next.authority }), "hello");
@@ -359,16 +360,6 @@ Deno.test("disposing the front cuts who is still shaking hands", async () => {
   while (server.admitted === 0) await new Promise((resolve) => setTimeout(resolve, 5));
   await server[Symbol.asyncDispose]();
   assert.equal((await told).end, "reset");
-});
-
-Deno.test("secureContext() refuses what is no certificate, what is no key, and a key of another certificate", async () => {
-  const { certificate, key } = await sharedCertificate();
-  const other = await testCertificate(TEST_NAME);
-  for (const pair of [{ certificate: "x", key }, { certificate, key: "x" }, { certificate, key: other.key }]) {
-    assert.throws(() => {
-      secureContext(pair);
-    }, (error: unknown) => error instanceof CodedError && error.kind === "CERTIFICATE_INVALID");
-  }
 });
 
 Deno.test("listenTlsFront() says when the port is taken", async () => {

@@ -307,6 +307,16 @@ export const ERRORS = {
     title: "There is no such token or tunnel",
     fix: "List them with `spokes token ls` or `spokes tunnel ls`.",
   },
+  CERTIFICATE_EXPIRED: {
+    code: "E6006",
+    title: "The certificate has expired, or is not valid yet",
+    fix: "Renew the certificate; check the clock of this machine.",
+  },
+  CERTIFICATE_NAME_MISMATCH: {
+    code: "E6007",
+    title: "The certificate is not for this name",
+    fix: "Use a certificate whose subjectAltName holds the name, or a wildcard one label above it.",
+  },
 } as const satisfies Record<string, { code: `E${number}`; title: string; fix: string }>;
 
 /** The key of an error in {@link ERRORS}. */

@@ -1,9 +1,10 @@
 import { join } from "node:path";
 import type { SecureContext } from "node:tls";
 import { addressMatcher, isLoopback, parseAddress } from "../net/address.ts";
+import { readCertificatePair } from "../net/certificate.ts";
 import { type Bound, EVERY_ADDRESS } from "../net/listen.ts";
 import { type Logger, SILENT } from "../net/log.ts";
-import { listenTlsFront, secureContext } from "../net/tls_front.ts";
+import { listenTlsFront } from "../net/tls_front.ts";
 import { CodedError, toCodedError } from "../protocol/errors.ts";
 import { canonicalHost, isHostName } from "../protocol/host_name.ts";
 import type { Invite } from "../protocol/invite.ts";
@@ -13,7 +14,6 @@ import { VERSION } from "../protocol/version.ts";
 import { type AdminListener, listenAdmin } from "./admin.ts";
 import { Authenticator } from "./authenticator.ts";
 import { type Authority, createAuthority, needsRenewal, openAuthority, renewLeaf } from "./authority.ts";
-import { checkCertificatePair } from "./certificate_pair.ts";
 import { ConnectionCounter } from "./connection_counter.ts";
 import { HttpEdge } from "./edge/http_edge.ts";
 import { TcpEdge } from "./edge/tcp_edge.ts";
@@ -202,27 +202,26 @@ async function openCredentials(
 ): Promise<Credentials> {
   const own = options.tls?.certificate;
   if (own !== undefined) {
-    checkCertificatePair(own);
-    const context = secureContext(own);
-    return { context: () => context, pin: undefined };
+    const pair = readCertificatePair(own);
+    return { context: () => pair.context(), pin: undefined };
   }
   const { stateDir } = options;
   let authority = stateDir === undefined
     ? await createAuthority({ hostname })
     : await openAuthority(stateDir, { hostname });
-  let context = secureContext(authority.pair);
+  let pair = readCertificatePair(authority.pair);
   async function renew(): Promise<void> {
     if (!needsRenewal(authority, { hostname })) return;
     try {
       authority = await renewedAuthority(authority, { stateDir, hostname });
-      context = secureContext(authority.pair);
+      pair = readCertificatePair(authority.pair);
       log.info("certificate renewed", { hostname });
     } catch (error) {
       log.error("certificate not renewed", { hostname, reason: toCodedError(error).message });
     }
   }
   repeat(stack, RENEWAL_CHECK_MS, () => void renew());
-  return { context: () => context, pin: authority.pin };
+  return { context: () => pair.context(), pin: authority.pin };
 }
 
 function renewedAuthority(

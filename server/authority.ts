@@ -1,10 +1,9 @@
-import type { X509Certificate } from "node:crypto";
+import { createHash, X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import { parseAddress } from "../net/address.ts";
+import { type CertificatePem, readKeyPair } from "../net/certificate.ts";
 import { CodedError } from "../protocol/errors.ts";
 import { INTERNAL_SNI } from "../protocol/limits.ts";
-import { caPin, checkCertificatePair } from "./certificate_pair.ts";
-import type { CertificatePair } from "./options.ts";
 import { createCa, type SignedCertificate, signLeaf } from "./sign_certificate.ts";
 import { readStateFile, writeStateFile } from "./store/state_folder.ts";
 
@@ -12,7 +11,7 @@ import { readStateFile, writeStateFile } from "./store/state_folder.ts";
 export interface Authority {
   readonly ca: SignedCertificate;
   /** The endpoint's key, and its chain: leaf and CA, so that a client finds the pinned CA in what was sent. */
-  readonly pair: CertificatePair;
+  readonly pair: CertificatePem;
   /** SHA-256 of the CA certificate, base64url: what invites carry. */
   readonly pin: string;
 }
@@ -43,7 +42,7 @@ export async function renewLeaf(ca: SignedCertificate, options: AuthorityOptions
 
 /** Whether the leaf should be signed again: less than a third of its life is left, or it is not for `hostname`. */
 export function needsRenewal(authority: Authority, { hostname, now = Date.now() }: AuthorityOptions): boolean {
-  return !isFresh(checkCertificatePair(authority.pair), hostname, now);
+  return !isFresh(readKeyPair(authority.pair), hostname, now);
 }
 
 /**
@@ -61,6 +60,11 @@ export async function openAuthority(folder: string, options: AuthorityOptions): 
   return renewed;
 }
 
+/** The pin of a CA: SHA-256 of its certificate (DER), base64url. `pem` is the certificate, or begins with it. */
+export function caPin(pem: string): string {
+  return createHash("sha256").update(new X509Certificate(pem).raw).digest("base64url");
+}
+
 /** The pin of the authority in a state folder; null when it has none. Throws as `openAuthority` does. */
 export async function loadPin(folder: string): Promise<string | null> {
   const ca = await loadCa(folder);
@@ -72,7 +76,7 @@ async function loadCa(folder: string): Promise<SignedCertificate | null> {
   const text = await readStateFile(path);
   if (text === null) return null;
   const ca = splitPem(text);
-  const certificate = checkCertificatePair(ca, `the certificate authority in "${path}"`);
+  const certificate = readKeyPair(ca, `the certificate authority in "${path}"`);
   if (!certificate.ca) throw new CodedError("CERTIFICATE_INVALID", `The certificate in "${path}" is no authority`);
   return ca;
 }
@@ -95,8 +99,8 @@ async function loadLeaf(
   if (text === null) return null;
   const pair = splitPem(text);
   try {
-    const leaf = checkCertificatePair(pair);
-    const issuer = checkCertificatePair(ca);
+    const leaf = readKeyPair(pair);
+    const issuer = readKeyPair(ca);
     const isOurs = leaf.checkIssued(issuer) && leaf.verify(issuer.publicKey);
     return isOurs && isFresh(leaf, hostname, now) ? toAuthority(ca, pair) : null;
   } catch (error) {
@@ -113,13 +117,13 @@ function isFresh(leaf: X509Certificate, hostname: string, now: number): boolean 
     leaf.checkHost(INTERNAL_SNI) !== undefined;
 }
 
-function splitPem(text: string): CertificatePair {
+function splitPem(text: string): CertificatePem {
   const blocks = [...text.matchAll(PEM_BLOCK)];
   const select = (isKey: boolean): string =>
     blocks.filter(([, label]) => label!.endsWith("PRIVATE KEY") === isKey).map(([block]) => block).join("");
   return { certificate: select(false), key: select(true) };
 }
 
-function toAuthority(ca: SignedCertificate, pair: CertificatePair): Authority {
+function toAuthority(ca: SignedCertificate, pair: CertificatePem): Authority {
   return { ca, pair, pin: caPin(ca.certificate) };
 }

@@ -2,10 +2,18 @@ import assert from "node:assert/strict";
 import { createHash, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import tls from "node:tls";
+import { readKeyPair } from "../net/certificate.ts";
 import { CodedError, type ErrorName } from "../protocol/errors.ts";
 import { INTERNAL_SNI } from "../protocol/limits.ts";
-import { type Authority, createAuthority, loadPin, needsRenewal, openAuthority, renewLeaf } from "./authority.ts";
-import { caPin, checkCertificatePair } from "./certificate_pair.ts";
+import {
+  type Authority,
+  caPin,
+  createAuthority,
+  loadPin,
+  needsRenewal,
+  openAuthority,
+  renewLeaf,
+} from "./authority.ts";
 
 const DAY_MS = 24 * 3_600_000;
 const HOSTNAME = "tunnel.example.test";
@@ -40,14 +48,14 @@ Deno.test("the CA signs for 10 years, the leaf is no CA and lives 90 days", asyn
   const now = Date.UTC(2030, 0, 1);
   const authority = await createAuthority({ hostname: HOSTNAME, now });
   const ca = new X509Certificate(authority.ca.certificate);
-  const leaf = checkCertificatePair(authority.pair);
+  const leaf = readKeyPair(authority.pair);
   assert.deepEqual([ca.ca, leaf.ca], [true, false]);
   assert.equal(Date.parse(ca.validTo), now + 3_652 * DAY_MS);
   assert.equal(Date.parse(leaf.validTo), now + 90 * DAY_MS);
   assert.ok(Date.parse(leaf.validFrom) < now);
   assert.equal(leaf.subjectAltName, `DNS:${HOSTNAME}, DNS:${INTERNAL_SNI}`);
   const late = await renewLeaf(authority.ca, { hostname: HOSTNAME, now: now + 3_640 * DAY_MS });
-  assert.equal(checkCertificatePair(late.pair).validTo, ca.validTo);
+  assert.equal(readKeyPair(late.pair).validTo, ca.validTo);
 });
 
 Deno.test("openAuthority() keeps the CA over restarts, in files that only their owner can read", async () => {
@@ -68,7 +76,7 @@ Deno.test("openAuthority() by several processes at once gives one pin", async ()
   const opened = await Promise.all(Array.from({ length: 5 }, () => openAuthority(folder.path, { hostname: HOSTNAME })));
   assert.equal(new Set(opened.map((authority) => authority.pin)).size, 1);
   for (const authority of opened) {
-    assert.ok(checkCertificatePair(authority.pair).verify(new X509Certificate(authority.ca.certificate).publicKey));
+    assert.ok(readKeyPair(authority.pair).verify(new X509Certificate(authority.ca.certificate).publicKey));
   }
   assert.equal([...Deno.readDirSync(folder.path)].length, 2);
 });
@@ -86,7 +94,7 @@ Deno.test("openAuthority() renews the leaf with a third of its life left, or for
   assert.notEqual(renewed.pair.key, first.pair.key);
   assert.deepEqual(await openAuthority(folder.path, { hostname: HOSTNAME, now: later }), renewed);
   const moved = await openAuthority(folder.path, { hostname: "192.0.2.1", now: later });
-  assert.equal(checkCertificatePair(moved.pair).checkIP("192.0.2.1"), "192.0.2.1");
+  assert.equal(readKeyPair(moved.pair).checkIP("192.0.2.1"), "192.0.2.1");
   assert.equal(needsRenewal(moved, { hostname: "192.0.2.1", now: now - 300 * DAY_MS }), true);
 });
 
@@ -98,7 +106,7 @@ Deno.test("openAuthority() signs a damaged leaf again, and never replaces a dama
     Deno.writeTextFileSync(`${folder.path}/endpoint.pem`, text);
     const opened = await openAuthority(folder.path, { hostname: HOSTNAME });
     assert.equal(opened.pin, first.pin);
-    assert.ok(checkCertificatePair(opened.pair).verify(new X509Certificate(first.ca.certificate).publicKey));
+    assert.ok(readKeyPair(opened.pair).verify(new X509Certificate(first.ca.certificate).publicKey));
   }
   for (const text of ["", "garbage", stranger.ca.key + first.ca.certificate, pemOf(first)]) {
     Deno.writeTextFileSync(`${folder.path}/authority.pem`, text);
@@ -118,23 +126,6 @@ Deno.test("openAuthority() refuses a key that others can read, and a folder that
   if (Deno.build.os === "windows") return;
   Deno.chmodSync(`${folder.path}/authority.pem`, 0o640);
   await assertFails(openAuthority(folder.path, { hostname: HOSTNAME }), "STATE_UNAVAILABLE", "authority.pem");
-});
-
-Deno.test("checkCertificatePair() refuses what would hang or fail in a handshake", async () => {
-  const { pair } = await createAuthority({ hostname: HOSTNAME });
-  const other = await createAuthority({ hostname: HOSTNAME });
-  for (
-    const wrong of [{ ...pair, key: other.pair.key }, { ...pair, key: "x" }, { ...pair, key: pair.certificate }, {
-      ...pair,
-      certificate: "",
-    }]
-  ) {
-    assert.throws(
-      () => checkCertificatePair(wrong, '"tls.certificate"'),
-      (error) =>
-        error instanceof CodedError && error.kind === "CERTIFICATE_INVALID" && error.message.includes("tls.cert"),
-    );
-  }
 });
 
 function pemOf({ pair }: Authority): string {

@@ -1,3 +1,4 @@
+import type { CertificatePem } from "../net/certificate.ts";
 import type { Logger } from "../net/log.ts";
 import type { ServerLimits } from "./limits.ts";
 
@@ -6,12 +7,6 @@ export interface ListenAddress {
   hostname: string;
   /** 0 takes a free port. */
   port: number;
-}
-
-/** A certificate chain and its key, PEM. */
-export interface CertificatePair {
-  certificate: string;
-  key: string;
 }
 
 /** How the server gets certificates from a certificate authority: for its own name, and those of its tunnels whose TLS ends here. */
@@ -41,7 +36,7 @@ export interface ServerOptions {
   /** @default [::]:80, which is every address, IPv4 and IPv6 */
   http?: Partial<ListenAddress> & { publicPort?: number };
   /** Certificate of the tunnel endpoint; without it the server's own CA signs one. @default [::]:443 */
-  tls?: Partial<ListenAddress> & { publicPort?: number; certificate?: CertificatePair };
+  tls?: Partial<ListenAddress> & { publicPort?: number; certificate?: CertificatePem };
   /** Where allocated ports listen. @default [::], 22000-22999 */
   tcp?: { bind?: string; from?: number; to?: number };
   /** Certificates from an authority; needs `stateDir`. */

@@ -1,6 +1,4 @@
-import type { CertificatePair } from "../../server/options.ts";
-import { checkCertificatePair } from "../../server/certificate_pair.ts";
-import { CodedError } from "../../protocol/errors.ts";
+import { type CertificatePem, readCertificatePair, validityFault } from "../../net/certificate.ts";
 
 /** What matters of a certificate of the operator's own. */
 export interface CertificateFacts {
@@ -12,17 +10,13 @@ export interface CertificateFacts {
 
 /**
  * Checks that a certificate and its key can be used together and now.
- * @throws {CodedError} CERTIFICATE_INVALID
+ * @throws {CodedError} CERTIFICATE_INVALID, CERTIFICATE_EXPIRED
  */
-export function checkCertificate(pair: CertificatePair, options: { path: string; now: number }): CertificateFacts {
-  const { path, now } = options;
-  const leaf = checkCertificatePair(pair, `"${path}"`);
-  const validTo = new Date(leaf.validTo);
-  if (validTo.getTime() <= now) {
-    throw new CodedError(
-      "CERTIFICATE_INVALID",
-      `The certificate "${path}" expired on ${validTo.toISOString()}`,
-    );
-  }
-  return { kind: "given", names: leaf.subjectAltName ?? leaf.subject, validTo: validTo.toISOString() };
+export function checkCertificate(pem: CertificatePem, { path, now }: { path: string; now: number }): CertificateFacts {
+  const what = `"${path}"`;
+  const pair = readCertificatePair(pem, what);
+  const fault = validityFault(pair, { what, now });
+  if (fault !== undefined) throw fault;
+  const names = [...pair.names, ...pair.addresses].join(", ");
+  return { kind: "given", names: names || "no name", validTo: pair.notAfter.toISOString() };
 }

@@ -128,7 +128,7 @@ Deno.test("spokes check refuses a certificate that is not there, or does not bel
   await Deno.writeTextFile(server.config, "domain: example.com\ntls: {certificate: chain.pem, key: key.pem}\n");
   const mismatch = await server.run("check");
   equal(mismatch.code, 1);
-  match(mismatch.err[0] ?? "", /^error E6002: The key does not belong to "chain\.pem"/);
+  match(mismatch.err[0] ?? "", /^error E6002: Cannot use "chain\.pem": the key does not belong to it/);
   await Deno.writeTextFile(server.config, "domain: example.com\ntls: {certificate: none.pem, key: none.pem}\n");
   match((await server.run("check")).err[0] ?? "", /^error E6002: .*none\.pem/);
 });

@@ -1,9 +1,10 @@
+import { readCertificatePair } from "../../net/certificate.ts";
 import { ControlChannel } from "../../net/control_channel.ts";
 import { Deadline } from "../../net/deadline.ts";
 import type { Duplex } from "../../net/duplex.ts";
 import { serveFetch } from "../../net/http/fetch_server.ts";
 import { testCertificate } from "../../net/testing/certificate.ts";
-import { listenTlsFront, secureContext } from "../../net/tls_front.ts";
+import { listenTlsFront } from "../../net/tls_front.ts";
 import { acceptUpgrade } from "../../net/upgrade.ts";
 import { DOORS, INTERNAL_SNI } from "../../protocol/limits.ts";
 import type { Hello, Welcome } from "../../protocol/message.ts";
@@ -40,7 +41,7 @@ export interface FakeServer extends AsyncDisposable {
 /** Listens on a free port. */
 export async function fakeServer(): Promise<FakeServer> {
   const certificate = await testCertificate(INTERNAL_SNI);
-  const context = secureContext(certificate);
+  const context = readCertificatePair(certificate).context();
   const controls = new Queue<Upgraded>();
   const channels = new Queue<Upgraded>();
   const open = new Set<Duplex>();

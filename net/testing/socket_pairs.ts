@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import net from "node:net";
 import tls from "node:tls";
+import { readCertificatePair } from "../certificate.ts";
 import { ConnDuplex } from "../conn_duplex.ts";
 import { type Bound, listen } from "../listen.ts";
 import { SocketDuplex } from "../socket_duplex.ts";
-import { listenTlsFront, secureContext } from "../tls_front.ts";
+import { listenTlsFront } from "../tls_front.ts";
 import { type TestCertificate, testCertificate } from "./certificate.ts";
 
 /** The name in the test certificate. */
@@ -82,7 +83,7 @@ export async function startTlsPair(): Promise<[ConnDuplex, SocketDuplex]> {
 }
 
 async function listenFront(onDuplex: (duplex: SocketDuplex) => void): Promise<Bound> {
-  const context = secureContext(await sharedCertificate());
+  const context = readCertificatePair(await sharedCertificate()).context();
   return await listenTlsFront({
     ...ANYWHERE,
     handshakeMs: 5_000,
