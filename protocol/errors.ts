@@ -12,6 +12,11 @@ export const ERRORS = {
     title: "The request is not valid HTTP/1.1",
     fix: "Send exactly one Host, one framing header and CRLF line ends.",
   },
+  UNAUTHORIZED: {
+    code: "E1401",
+    title: "This service asks for a user name and password",
+    fix: "Ask the owner for access.",
+  },
   FORBIDDEN: {
     code: "E1403",
     title: "The firewall of this rule does not let your address in",
@@ -23,11 +28,26 @@ export const ERRORS = {
     fix: "Check the spelling, or add a rule for the name.",
   },
   REQUEST_TIMEOUT: { code: "E1408", title: "The request head did not arrive in time", fix: "Send the request again." },
+  BODY_TOO_LARGE: {
+    code: "E1413",
+    title: "The request body is larger than this service allows",
+    fix: "Send less, or ask the owner to raise the limit.",
+  },
   URI_TOO_LONG: { code: "E1414", title: "The request line is too long", fix: "Shorten the address." },
   MISDIRECTED: {
     code: "E1421",
     title: "The name asked for in TLS differs from Host",
     fix: "Open a new connection for this name.",
+  },
+  UNKNOWN_PATH: {
+    code: "E1440",
+    title: "There is no service at this path",
+    fix: "Check the address.",
+  },
+  PROXY_HEADER_INVALID: {
+    code: "E1441",
+    title: "The load balancer sent no valid PROXY protocol header",
+    fix: "Switch PROXY protocol on at the balancer, or take it off the list.",
   },
   HEADERS_TOO_LARGE: { code: "E1431", title: "The request head is too large", fix: "Send fewer or smaller headers." },
   NOT_IMPLEMENTED: {
@@ -47,6 +67,11 @@ export const ERRORS = {
   },
   SERVER_DRAINING: { code: "E1505", title: "The server is shutting down", fix: "Try again in a moment." },
   VERSION_NOT_SUPPORTED: { code: "E1506", title: "Only HTTP/1.0 and HTTP/1.1 are spoken here", fix: "Use HTTP/1.1." },
+  PASSWORDS_BUSY: {
+    code: "E1507",
+    title: "Too many passwords are being checked at once",
+    fix: "Try again in a moment.",
+  },
   TOO_MANY_CONNECTIONS: {
     code: "E1429",
     title: "Too many connections from this address",
@@ -240,8 +265,13 @@ export const ERRORS = {
   },
   DOMAIN_NOT_VERIFIED: {
     code: "E4016",
-    title: "Nobody has proven that the domain is this tunnel's",
-    fix: "Run `pktriot domain add NAME`, and set the DNS record that it shows.",
+    title: "The domain is not verified for this tunnel",
+    fix: "Set the DNS record that `pktriot domain add NAME` shows; the server finds it by itself.",
+  },
+  OPTION_NEEDS_PLAINTEXT: {
+    code: "E4017",
+    title: "An HTTP option cannot be used on traffic that nobody here decrypts",
+    fix: "Remove the option, or let TLS end at the client or the server.",
   },
 
   // E5: configuration and commands.
@@ -316,6 +346,33 @@ export const ERRORS = {
     code: "E6007",
     title: "The certificate is not for this name",
     fix: "Use a certificate whose subjectAltName holds the name, or a wildcard one label above it.",
+  },
+
+  // E7: certificates from a CA (ACME).
+  ACME_REFUSED: {
+    code: "E7001",
+    title: "The CA refuses the certificate or the account",
+    fix: "Read the reason it gives; correct the name or the account.",
+  },
+  ACME_UNREACHABLE: {
+    code: "E7002",
+    title: "The CA cannot be reached",
+    fix: "Check the directory URL and the network; it is tried again by itself.",
+  },
+  ACME_RATE_LIMITED: {
+    code: "E7003",
+    title: "A limit of the CA is reached",
+    fix: "Nothing to do here: it is tried again when the CA allows it.",
+  },
+  ACME_CHALLENGE_FAILED: {
+    code: "E7004",
+    title: "The CA could not verify the name",
+    fix: "Point the name to the server and let the CA reach port 80 or 443, or use dns-01.",
+  },
+  DNS_HOOK_FAILED: {
+    code: "E7005",
+    title: "The record that proves a name could not be published",
+    fix: "Run the hook by hand with the arguments shown; see docs/dns-hook.md.",
   },
 } as const satisfies Record<string, { code: `E${number}`; title: string; fix: string }>;
 

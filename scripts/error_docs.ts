@@ -16,6 +16,7 @@ const GROUPS: Readonly<Record<string, string>> = {
   "4": "Names, ports and rules",
   "5": "Configuration and commands",
   "6": "The state of the server",
+  "7": "Certificates from a CA (ACME)",
 };
 
 const INTRODUCTION = `# Error codes
