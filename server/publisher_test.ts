@@ -46,7 +46,7 @@ Deno.test("apply() tells what it refused, and publishes the rest", async () => {
     [http(`deep.${taken}`), "E4001"],
     [http("www.example.test"), "E4002"],
     [http("under_score.example.test"), "E4003"],
-    [http("elsewhere.example"), "E4004"],
+    [http("elsewhere.example"), "E4016"],
     [http("bad.example.test", { firewall: [{ action: "allow", network: "everybody" }] }), "E4013"],
     [tcp(22_003), "E4007"],
     [tcp(80), "E4008"],

@@ -169,7 +169,7 @@ Deno.test("bad rules are refused one by one, or all together before anything cha
     { kind: "tcp", port: 1, target: web.address },
   ]);
   const codes = ({ state, code }: RuleState) => code ?? state;
-  assert.deepEqual(states.map(codes), ["active", "E4004", "E4002", "E4003", "E4008"]);
+  assert.deepEqual(states.map(codes), ["active", "E4016", "E4002", "E4003", "E4008"]);
   assert.equal((await request(server.httpPort, { host: hostname })).text, "good");
 });
 

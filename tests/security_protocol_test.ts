@@ -258,7 +258,7 @@ Deno.test("a tunnel cannot publish what belongs to another, nor below it, nor wh
     [server.domain, "E4002"],
     [`www.${server.domain}`, "E4002"],
     [`_acme-challenge.${server.domain}`, "E4003"],
-    ["bank.example", "E4004"],
+    ["bank.example", "E4016"],
     ["__proto__", "E4003"],
     [`xn--zzzzzzzz.${server.domain}`, "E4003"],
     ["127.0.0.1", "E4003"],

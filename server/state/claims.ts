@@ -16,6 +16,8 @@ export type Claim =
     readonly since: number;
     /** Given by the server, so outside the quota and never released by its tunnel. */
     readonly assigned?: true;
+    /** A domain of which the owner has shown that it is theirs. */
+    readonly proven?: true;
   }
   | { readonly kind: "resting"; readonly family: string; readonly since: number };
 
@@ -41,6 +43,8 @@ export interface ClaimsOptions {
   readonly restMs: number;
   /** Whether a temporary tunnel has ended, so that its siblings and parent need not wait until it is swept. */
   readonly hasEnded?: (tunnel: string) => boolean;
+  /** Called after what this process knows has changed, by whichever process. */
+  readonly onChange?: (key: string, next: Claim | undefined, previous: Claim | undefined) => void;
   readonly now?: () => number;
   readonly log?: Logger;
 }
@@ -50,6 +54,8 @@ export interface TakeOptions {
   readonly quota: number;
   /** Takes it on behalf of the server. */
   readonly assigned?: true;
+  /** The taker has proven that it is theirs: this ends the rest of a former owner, and is noted. */
+  readonly proven?: true;
 }
 
 /** Records of what rested stay this long, so that the longest unused is given out first. */
@@ -66,7 +72,11 @@ export class Claims implements Disposable {
   constructor(options: ClaimsOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
-    this.#mirror = new StoreMirror<Claim>(options.prefix, { parse: parseClaim, log: options.log ?? SILENT });
+    this.#mirror = new StoreMirror<Claim>(options.prefix, {
+      parse: parseClaim,
+      log: options.log ?? SILENT,
+      ...(options.onChange === undefined ? {} : { onChange: options.onChange }),
+    });
   }
 
   /** Loads the claims and follows them. */
@@ -83,6 +93,12 @@ export class Claims implements Disposable {
   ownerOf(key: string): string | undefined {
     const claim = this.#mirror.get(key);
     return claim?.kind === "owned" ? claim.tunnel : undefined;
+  }
+
+  /** Whether somebody owns `key` who has proven that it is theirs, as far as this process knows. */
+  isProven(key: string): boolean {
+    const claim = this.#mirror.get(key);
+    return claim?.kind === "owned" && claim.proven === true;
   }
 
   /** What the tunnel owns itself, with its claim. */
@@ -104,11 +120,13 @@ export class Claims implements Disposable {
     return retryOnConflict(async (): Promise<Taking> => {
       const entry = await this.#options.store.get(this.#options.prefix + key);
       const current = entry === null ? undefined : parseClaim(entry.value);
-      const refusal = this.#refusal(current, claimant, family);
+      const refusal = this.#refusal(current, { claimant, family, proven: options.proven });
+      if (entry !== null && refusal?.kind === "had-already") await this.#noteProof(entry, options);
       if (refusal !== null) return refusal;
       const moves = current?.kind === "owned";
       if (!moves && options.assigned === undefined && this.#count(family) >= options.quota) return { kind: "quota" };
-      const claim: Claim = { kind: "owned", tunnel: claimant.id, family, since: this.#now(), ...assignedOf(options) };
+      const flags = flagsOf({ ...options, ...(moves && current.proven ? { proven: true } : {}) });
+      const claim: Claim = { kind: "owned", tunnel: claimant.id, family, since: this.#now(), ...flags };
       const revision = await this.#put(key, claim, entry?.revision ?? 0);
       if (options.assigned === undefined && this.#count(family, revision) >= options.quota) {
         await this.#undo(key, entry, revision);
@@ -155,15 +173,25 @@ export class Claims implements Disposable {
     this.#mirror[Symbol.dispose]();
   }
 
-  #refusal(current: Claim | undefined, claimant: Claimant, family: string): Taking | null {
+  #refusal(
+    current: Claim | undefined,
+    { claimant, family, proven }: { claimant: Claimant; family: string; proven: true | undefined },
+  ): Taking | null {
     if (current === undefined) return null;
     if (current.kind === "owned") {
       if (current.tunnel === claimant.id || current.tunnel === claimant.parent) return { kind: "had-already" };
       const inherits = current.family === family && current.tunnel !== family && current.assigned === undefined;
       return inherits && this.#options.hasEnded?.(current.tunnel) === true ? null : { kind: "taken-by-other" };
     }
-    const until = current.since + this.#options.restMs;
+    const until = proven === true ? 0 : current.since + this.#options.restMs;
     return current.family === family || until <= this.#now() ? null : { kind: "resting", until };
+  }
+
+  /** What was owned for another reason (a grant) is now proven too. */
+  async #noteProof({ key, value, revision }: StoreEntry, { proven }: TakeOptions): Promise<void> {
+    const claim = parseClaim(value);
+    if (proven !== true || claim.kind !== "owned" || claim.proven === true) return;
+    await this.#put(key.slice(this.#options.prefix.length), { ...claim, proven }, revision);
   }
 
   #release(key: string, tunnel: string, evenAssigned: boolean): Promise<boolean> {
@@ -205,8 +233,8 @@ export class Claims implements Disposable {
   }
 }
 
-function assignedOf(options: TakeOptions): { assigned?: true } {
-  return options.assigned === undefined ? {} : { assigned: true };
+function flagsOf({ assigned, proven }: Omit<TakeOptions, "quota">): { assigned?: true; proven?: true } {
+  return { ...(assigned === undefined ? {} : { assigned }), ...(proven === undefined ? {} : { proven }) };
 }
 
 function parseClaim(value: unknown): Claim {

@@ -2,18 +2,15 @@ import { CodedError } from "../../protocol/errors.ts";
 import { isHostName } from "../../protocol/host_name.ts";
 import type { Logger } from "../../net/log.ts";
 import type { Store } from "../store/store.ts";
-import { type Claimant, Claims, type Taking } from "./claims.ts";
-import { type Grants, matchesDomain } from "./grants.ts";
+import { type Claim, type Claimant, Claims, type Taking } from "./claims.ts";
+import type { Grants } from "./grants.ts";
 import { generateHostLabel } from "./hostnames.ts";
+import { invalidName, NameRules, type NameRulesOptions, namesAbove } from "./name_rules.ts";
 
 /** A tunnel that asks for a name. */
 export type NameClaimant = Claimant & { readonly grants: Grants };
 
-export interface NamesOptions {
-  /** The domain below which tunnels get names, canonical. */
-  readonly domain: string;
-  /** The server's own host name or address: nobody else gets it. */
-  readonly hostname: string;
+export interface NamesOptions extends NameRulesOptions {
   readonly hasEnded?: (tunnel: string) => boolean;
   readonly now?: () => number;
   readonly log?: Logger;
@@ -22,31 +19,36 @@ export interface NamesOptions {
 /** How long a released name is kept from others: its visitors' bookmarks and cookies should not meet a stranger. */
 export const NAME_REST_MS = 30 * 24 * 3_600_000;
 
-/** Labels with which browsers, mail programs and certificate authorities find services of the whole domain. */
-const RESERVED_LABELS: ReadonlySet<string> = new Set([
-  ...["admin", "administrator", "www", "localhost", "wpad", "isatap", "mta-sts", "openpgpkey"],
-  ...["mail", "smtp", "imap", "pop", "autodiscover", "autoconfig", "ns", "ns1", "ns2"],
-  ...["hostmaster", "postmaster", "webmaster", "abuse", "security"],
-]);
-
 /** Random labels tried before giving up: with a billion of them even one collision is rare. */
 const MAX_ASSIGN_ATTEMPTS = 10;
 
+/** A domain that its owner has proven; `since` is ms since the epoch. */
+export interface ProvenDomain {
+  readonly domain: string;
+  readonly since: number;
+}
+
 /**
  * Ownership of names. Below the server's domain the unit is the label directly under it: who owns `blog.D` owns `a.blog.D`.
- * Other names need a matching pattern in the tunnel's grants and are owned one by one. Names arrive canonical.
+ * Elsewhere a domain that was proven is a unit with all that is below it, except what a more specific claim owns. Other names
+ * need a matching pattern in the tunnel's grants, or lie where no proof is asked for, and are owned one by one. Names arrive
+ * canonical.
  */
 export class Names implements Disposable {
   readonly #claims: Claims;
-  readonly #options: NamesOptions;
-  readonly #suffix: string;
-  readonly #reserved: ReadonlySet<string>;
+  readonly #rules: NameRules;
+  readonly #domain: string;
+  readonly #listeners = new Set<(domain: string) => void>();
 
   constructor(store: Store, options: NamesOptions) {
-    this.#options = options;
-    this.#suffix = `.${options.domain}`;
-    this.#reserved = new Set([options.domain, options.hostname, this.unitOf(options.hostname)]);
-    this.#claims = new Claims({ ...options, store, prefix: "names.", restMs: NAME_REST_MS });
+    this.#rules = new NameRules(options);
+    this.#domain = options.domain;
+    this.#claims = new Claims({
+      ...{ ...options, store, prefix: "names.", restMs: NAME_REST_MS },
+      onChange: (name, next, previous) => {
+        if (isProof(next) || isProof(previous)) this.#tell(name);
+      },
+    });
   }
 
   /** Loads the names and follows them. */
@@ -54,11 +56,14 @@ export class Names implements Disposable {
     return this.#claims.open();
   }
 
-  /** The name whose owner owns `name`: `blog.D` for `a.blog.D` and `*.blog.D`, and any name outside the domain itself. */
+  /**
+   * The name whose owner owns `name`: `blog.D` for `a.blog.D` and `*.blog.D`; `example.com` for `a.example.com` when that is proven
+   * and nothing nearer is; any other name outside the domain itself.
+   */
   unitOf(name: string): string {
-    if (!name.endsWith(this.#suffix)) return name;
-    const labels = name.slice(0, -this.#suffix.length);
-    return labels.slice(labels.lastIndexOf(".") + 1) + this.#suffix;
+    const unit = this.#rules.unitOf(name);
+    if (this.#rules.isBelowDomain(name) || this.#rules.isOwn(name)) return unit;
+    return this.#claims.ownerOf(name) === undefined ? this.#provenAbove(name) ?? unit : unit;
   }
 
   /** The id of the tunnel that owns `name`; from memory, for routing. */
@@ -78,39 +83,61 @@ export class Names implements Disposable {
 
   /**
    * Makes the tunnel the owner of the name (that is, of its unit); a name it owns already, or its parent owns, is fine too. Throws
-   * `NAME_INVALID`, `NAME_RESERVED`, `NAME_NOT_ALLOWED`, `NAME_TAKEN`, `NAME_RESTING` or `QUOTA_EXCEEDED`.
+   * `NAME_INVALID`, `NAME_RESERVED`, `NAME_NOT_ALLOWED`, `DOMAIN_NOT_VERIFIED`, `NAME_TAKEN`, `NAME_RESTING` or `QUOTA_EXCEEDED`.
    */
   async claim(tunnel: NameClaimant, name: string): Promise<void> {
-    this.check(tunnel.grants, name);
+    this.#rules.assertValid(name);
     const unit = this.unitOf(name);
+    // A proof needs no grant; and what it covers is never taken here, also not when it ends at this moment.
+    if (this.#claims.isProven(unit) && this.mayUse(tunnel, name)) return;
+    if (this.#claims.isProven(unit)) throw nameTaken(name);
+    this.check(tunnel.grants, name);
     const taking = await this.#claims.take(unit, tunnel, { quota: tunnel.grants.maxNames });
     assertTaken(taking, unit, tunnel.grants.maxNames);
   }
 
   /** What `claim` checks without asking who owns the name. */
   check(grants: Grants, name: string): void {
-    const plain = name.startsWith("*.") ? name.slice(2) : name;
-    if (plain.split(".").some((label) => label.startsWith("_"))) throw reserved(name);
-    if (!isHostName(plain)) throw new CodedError("NAME_INVALID", `"${name}" is not a valid host name`);
-    const unit = this.unitOf(plain);
-    if (this.#reserved.has(unit)) throw reserved(name);
-    if (unit.endsWith(this.#suffix)) {
-      if (RESERVED_LABELS.has(unit.slice(0, -this.#suffix.length))) throw reserved(name);
-      return;
-    }
-    if (plain === "localhost" || plain.endsWith(".localhost")) throw reserved(name);
-    if (plain !== name || !grants.domains.some((pattern) => matchesDomain(pattern, name))) {
-      throw new CodedError(
-        "NAME_NOT_ALLOWED",
-        `"${name}" is not under ${this.#options.domain}, and not granted to this tunnel`,
-      );
-    }
+    this.#rules.assertAllowed(grants, name);
+  }
+
+  /**
+   * Makes the tunnel, which has just proven that the domain is theirs, the owner of it and of what is below it; it may rest for
+   * others: what the DNS says now is stronger than what was. Throws `NAME_INVALID`, `NAME_RESERVED`, `NAME_NOT_ALLOWED`,
+   * `NAME_TAKEN` or `QUOTA_EXCEEDED`.
+   */
+  async prove(tunnel: NameClaimant, domain: string): Promise<void> {
+    this.assertProvable(domain);
+    const taking = await this.#claims.take(domain, tunnel, { quota: tunnel.grants.maxNames, proven: true });
+    assertTaken(taking, domain, tunnel.grants.maxNames);
+  }
+
+  /** Throws unless the domain is one that can be proven: `NAME_INVALID`, `NAME_RESERVED`, `NAME_NOT_ALLOWED`. */
+  assertProvable(domain: string): void {
+    this.#rules.assertProvable(domain);
+  }
+
+  /** Whether the owner of the domain has proven that it is theirs; from memory. */
+  isProven(domain: string): boolean {
+    return this.#claims.isProven(domain);
+  }
+
+  /** The domains that the tunnel owns itself and has proven; from memory. */
+  provenOf(tunnel: string): ProvenDomain[] {
+    const owned = [...this.#claims.ofTunnel(tunnel)];
+    return owned.filter(([, claim]) => isProof(claim)).map(([domain, { since }]) => ({ domain, since }));
+  }
+
+  /** Tells of each domain that was proven, or was proven and is given up, by any process, until disposed. */
+  watchProven(listener: (domain: string) => void): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
   }
 
   /** Gives a new random name `adjective-noun-12345.D` to the tunnel, outside its quota. */
   async assign(tunnel: Claimant): Promise<string> {
     for (let attempt = 0; attempt < MAX_ASSIGN_ATTEMPTS; attempt++) {
-      const name = generateHostLabel() + this.#suffix;
+      const name = `${generateHostLabel()}.${this.#domain}`;
       // Whoever held it in the last 30 days keeps it from resting too: `taken-now` means that it was free for everybody.
       if (this.#claims.get(name) !== undefined) continue;
       const taking = await this.#claims.take(name, tunnel, { quota: 0, assigned: true });
@@ -119,12 +146,21 @@ export class Names implements Disposable {
     throw new CodedError("NAME_TAKEN", "No free host name was found; try again");
   }
 
-  /** Gives the name up; it then rests. Throws `NAME_NOT_ALLOWED` for a name that is not the tunnel's, or its assigned one. */
+  /**
+   * Gives the name up; it then rests. Throws `NAME_NOT_ALLOWED` for a name that is not the tunnel's, or its assigned one, or is the
+   * tunnel's as a part of a proven domain only.
+   */
   async release(tunnel: Claimant, name: string): Promise<void> {
-    if (!isHostName(name)) throw new CodedError("NAME_INVALID", `"${name}" is not a valid host name`);
-    if (!await this.#claims.release(this.unitOf(name), tunnel.id)) {
-      throw new CodedError("NAME_NOT_ALLOWED", `"${name}" was not claimed by this tunnel, so it cannot release it`);
-    }
+    if (!isHostName(name)) throw invalidName(name);
+    const unit = this.#rules.unitOf(name);
+    if (await this.#claims.release(unit, tunnel.id)) return;
+    const covering = this.unitOf(name);
+    throw new CodedError(
+      "NAME_NOT_ALLOWED",
+      covering !== unit && this.mayUse(tunnel, name)
+        ? `"${name}" is a part of the verified domain "${covering}", and not owned by itself`
+        : `"${name}" was not claimed by this tunnel, so it cannot release it`,
+    );
   }
 
   /** Lets everything rest that a removed tunnel owned. */
@@ -134,7 +170,7 @@ export class Names implements Disposable {
 
   /** The operator makes a resting name free at once; false when it does not rest. */
   async endRest(name: string): Promise<boolean> {
-    return isHostName(name) && await this.#claims.endRest(this.unitOf(name));
+    return isHostName(name) && await this.#claims.endRest(this.#rules.unitOf(name));
   }
 
   /** See {@link Claims.sweep}. */
@@ -144,7 +180,25 @@ export class Names implements Disposable {
 
   [Symbol.dispose](): void {
     this.#claims[Symbol.dispose]();
+    this.#listeners.clear();
   }
+
+  /** The nearest proven domain above the name; one that the operator keeps for all is nobody's, and ends the search. */
+  #provenAbove(name: string): string | undefined {
+    for (const above of namesAbove(name)) {
+      if (this.#rules.isShared(above)) return undefined;
+      if (this.#claims.isProven(above)) return above;
+    }
+    return undefined;
+  }
+
+  #tell(domain: string): void {
+    for (const listener of this.#listeners) listener(domain);
+  }
+}
+
+function isProof(claim: Claim | undefined): boolean {
+  return claim?.kind === "owned" && claim.proven === true;
 }
 
 function assertTaken(taking: Taking, name: string, quota: number): void {
@@ -153,7 +207,7 @@ function assertTaken(taking: Taking, name: string, quota: number): void {
     case "had-already":
       return;
     case "taken-by-other":
-      throw new CodedError("NAME_TAKEN", `"${name}" belongs to another tunnel`);
+      throw nameTaken(name);
     case "resting": {
       const until = new Date(taking.until).toISOString().slice(0, 10);
       throw new CodedError("NAME_RESTING", `"${name}" was released by another tunnel and rests until ${until}`);
@@ -168,6 +222,7 @@ function assertTaken(taking: Taking, name: string, quota: number): void {
   }
 }
 
-function reserved(name: string): CodedError {
-  return new CodedError("NAME_RESERVED", `"${name}" is reserved`);
+/** The error for what is another tunnel's: it says that, and never whose. */
+export function nameTaken(name: string): CodedError {
+  return new CodedError("NAME_TAKEN", `"${name}" belongs to another tunnel`);
 }
