@@ -1,5 +1,6 @@
 import type { Logger } from "../../net/log.ts";
 import type { Store } from "../store/store.ts";
+import { Domains } from "./domains.ts";
 import { EnrolmentTokens } from "./enrolment_tokens.ts";
 import type { PortRange } from "./grants.ts";
 import { Names } from "./names.ts";
@@ -12,6 +13,8 @@ export interface ServerStateOptions {
   readonly domain: string;
   /** The server's own host name or address. */
   readonly hostname: string;
+  /** Domains below which any tunnel may take a name without proof, canonical. @default none */
+  readonly withoutProof?: readonly string[];
   /** The range of public TCP ports. */
   readonly ports: PortRange;
   /** Whether a port can be bound on the server now. @default always */
@@ -27,6 +30,7 @@ export interface ServerState extends Disposable {
   readonly enrolmentTokens: EnrolmentTokens;
   readonly tunnels: Tunnels;
   readonly names: Names;
+  readonly domains: Domains;
   readonly ports: Ports;
   readonly sightings: Sightings;
   /** Turns an enrolment token into a tunnel. Throws `TOKEN_INVALID`, `TOKEN_EXPIRED`, `TOKEN_USED` or `USAGE`. */
@@ -42,13 +46,14 @@ export async function openServerState(store: Store, options: ServerStateOptions)
   const hasEnded = (id: string): boolean => sightings.hasEnded(id);
   const enrolmentTokens = new EnrolmentTokens(store, { now });
   const names = new Names(store, { ...options, hasEnded });
+  const domains = new Domains(store, options);
   const ports = new Ports(store, { ...options, range: options.ports, hasEnded });
   const tunnels = new Tunnels(store, { names, ports, sightings }, options);
   function dispose(): void {
-    for (const part of [names, ports, tunnels, sightings]) part[Symbol.dispose]();
+    for (const part of [names, domains, ports, tunnels, sightings]) part[Symbol.dispose]();
   }
   try {
-    await Promise.all([names.open(), ports.open(), sightings.open(), tunnels.open()]);
+    await Promise.all([names.open(), domains.open(), ports.open(), sightings.open(), tunnels.open()]);
   } catch (error) {
     dispose();
     throw error;
@@ -57,6 +62,7 @@ export async function openServerState(store: Store, options: ServerStateOptions)
     enrolmentTokens,
     tunnels,
     names,
+    domains,
     ports,
     sightings,
     async enrol(token, enrolOptions = {}): Promise<IssuedTunnel> {
@@ -68,6 +74,7 @@ export async function openServerState(store: Store, options: ServerStateOptions)
       await tunnels.sweepTemporary(now(), isLive);
       const exists = (id: string): boolean => tunnels.get(id) !== undefined;
       await names.sweep(exists);
+      await domains.sweep(exists);
       await ports.sweep(exists);
       await sightings.sweep(exists);
       await enrolmentTokens.prune();
