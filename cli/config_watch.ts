@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import { type CodedError, toCodedError } from "../protocol/errors.ts";
 import { loadConfig, stampOf } from "./config_file.ts";
-import { delay } from "./delay.ts";
+import { delay } from "../net/delay.ts";
 
 /** A look costs one stat; seen and applied within half a second, whatever wrote the file and on whatever file system. */
 const POLL_MS = 200;

@@ -1,4 +1,4 @@
-import { delay } from "./delay.ts";
+import { delay } from "../net/delay.ts";
 import { CodedError } from "../protocol/errors.ts";
 
 /** How long a command waits for another one's edit, which takes a few milliseconds. */
