@@ -1,7 +1,7 @@
 import type { Logger } from "../net/log.ts";
 import { type CodedError, toCodedError } from "../protocol/errors.ts";
 import type { Metrics } from "./metrics.ts";
-import { Penalties } from "./penalties.ts";
+import { Penalties } from "../net/penalties.ts";
 import type { ServerState } from "./state/server_state.ts";
 import type { IssuedTunnel, Tunnel } from "./state/tunnels.ts";
 

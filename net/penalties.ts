@@ -1,4 +1,4 @@
-import { addressGroup } from "../net/address.ts";
+import { addressGroup } from "./address.ts";
 import { CodedError } from "../protocol/errors.ts";
 
 /** What one wrong credential costs; OpenSSH's `PerSourcePenalties authfail`. */
