@@ -52,6 +52,17 @@ export function readKeyPair(pem: CertificatePem, what: string = "the certificate
   return leafOf(chain, parseKey(keyBlock(pem.key, what), what), what);
 }
 
+/** Whether the text holds a private key in PEM, of whatever kind. */
+export function holdsKey(text: string): boolean {
+  return blocksOf(text, isKeyLabel).length > 0;
+}
+
+/** Whether the text holds certificates in PEM, and all are of authorities. */
+export function holdsOnlyAuthorities(text: string): boolean {
+  const blocks = certificateBlocks(text);
+  return blocks.length > 0 && blocks.every((block) => parseCertificate(block, "the certificate").ca);
+}
+
 /** Whether the certificate's time is over; `now` is ms since the epoch. */
 export function isExpired({ notAfter }: CertificatePair, now: number): boolean {
   return notAfter.getTime() <= now;
@@ -145,11 +156,15 @@ function certificateBlocks(text: string): string[] {
 }
 
 function keyBlock(text: string, what: string): string {
-  const [key, ...others] = blocksOf(text, (label) => label.endsWith("PRIVATE KEY"));
+  const [key, ...others] = blocksOf(text, isKeyLabel);
   if (key === undefined) throw invalid(what, "there is no private key in PEM with it");
   if (others.length > 0) throw invalid(what, "there is more than one private key with it");
   if (ENCRYPTED_KEY.test(key)) throw invalid(what, "its key has a password; take that off with `openssl pkey`");
   return key;
+}
+
+function isKeyLabel(label: string): boolean {
+  return label.endsWith("PRIVATE KEY");
 }
 
 function blocksOf(text: string, wanted: (label: string) => boolean): string[] {
