@@ -20,6 +20,7 @@ const USAGE_ERRORS: ReadonlySet<ErrorName> = new Set([
   "TARGET_INVALID",
   "NETWORK_INVALID",
   "NAME_INVALID",
+  "OPTION_NEEDS_PLAINTEXT",
 ]);
 
 /** The one place where an error becomes an exit code. */

@@ -1,10 +1,11 @@
 import { CodedError } from "../../protocol/errors.ts";
+import type { Welcome } from "../../protocol/message.ts";
 import type { Rule } from "../../protocol/rule.ts";
 import { describeError } from "../describe_error.ts";
 import type { Io } from "../io.ts";
 import { askServer } from "./ask_server.ts";
 import type { ClientConfig } from "./config.ts";
-import { publicHttpAddress, publicTcpAddress } from "./public_address.ts";
+import { publicHttpAddress, publicHttpsAddress, publicTcpAddress } from "./public_address.ts";
 
 /** An edit must not hang on a server that is away: after this it is made unchecked. */
 const CHECK_TIMEOUT_MS = 3_000;
@@ -25,9 +26,7 @@ export async function checkRule(io: Io, config: ClientConfig, rule: Rule): Promi
         tunnel.request("rule.check", { rule }),
         ...(rule.kind === "http" ? [tunnel.request("name.check", { domain: rule.domain })] : []),
       ]);
-      const address = rule.kind === "http"
-        ? publicHttpAddress(rule.domain, tunnel.server)
-        : publicTcpAddress(rule.port, tunnel.server);
+      const address = addressOf(rule, tunnel.server);
       return { kind: "accepted", address, serving: serving !== undefined };
     }, { timeoutMs: CHECK_TIMEOUT_MS });
   } catch (error) {
@@ -36,6 +35,12 @@ export async function checkRule(io: Io, config: ClientConfig, rule: Rule): Promi
     io.report("The rule is written all the same; the server has not checked it.");
     return { kind: "unchecked" };
   }
+}
+
+/** Whether the server has a certificate for a rule that says nothing about TLS is seen when it is published. */
+function addressOf(rule: Rule, server: Welcome["server"]): string {
+  if (rule.kind === "tcp") return publicTcpAddress(rule.port, server);
+  return rule.tls === undefined ? publicHttpAddress(rule.domain, server) : publicHttpsAddress(rule.domain, server);
 }
 
 /** E4 is about names, ports and rules; everything else is about reaching the server. */

@@ -1,34 +1,36 @@
 import { z } from "zod";
-import { isHostName } from "../../protocol/host_name.ts";
-import { MAX_NETWORKS_PER_RULE, MAX_RULES } from "../../protocol/limits.ts";
+import { MAX_RULES } from "../../protocol/limits.ts";
 import { parseTarget } from "../../client/target.ts";
 import { checked } from "../checked_schema.ts";
+import { listOf } from "../list_schema.ts";
 import { parseHostPort } from "../parse_listen.ts";
-import { canonicalNetwork } from "../../net/address.ts";
+import { ACME_DIRECTORIES } from "./acme_directories.ts";
+import { firewallSchema } from "./firewall_schema.ts";
+import { httpSchema } from "./http_schema.ts";
+
+export type { FirewallEntry } from "./firewall_schema.ts";
+export type { HttpEntry } from "./http_schema.ts";
 
 const port = z.int().min(1).max(65_535);
-const network = checked(z.string(), canonicalNetwork);
-const target = checked(z.string(), parseTarget);
-const networks = listOf(network, MAX_NETWORKS_PER_RULE);
-
-/** Who may come: the most specific network decides, on equal ones drop wins; with any `allow`, all else is dropped. */
-const firewallSchema = z.strictObject({ allow: networks, drop: networks }).nullish()
-  .transform((firewall) => firewall ?? undefined);
-
-const httpSchema = z.strictObject({
-  domain: z.string().refine(isHostName, "it is not a domain name in lower case, such as blog.example.com"),
-  target,
-  hostHeader: z.string().min(1).max(255).optional(),
-  insecureUpstream: z.boolean().optional(),
-  firewall: firewallSchema.optional(),
-});
 
 const tcpSchema = z.strictObject({
   /** A port of the server that is allocated to this tunnel. */
   port,
   /** Without it the port is only kept. */
-  target: target.optional(),
+  target: checked(z.string(), parseTarget).optional(),
+  /** Start every connection to the target with the visitor's address. */
+  proxyProtocol: z.literal("v2").optional(),
   firewall: firewallSchema.optional(),
+});
+
+/** How certificates are got for rules with `tls: letsencrypt`. */
+const acmeSchema = z.strictObject({
+  /** An authority of {@link ACME_DIRECTORIES}, or the URL of another one's directory. */
+  directory: z.string().refine(isDirectory, "it is not letsencrypt, letsencrypt-staging or an https:// URL").optional(),
+  /** Where the authority may write to. */
+  email: z.string().max(254).refine(isEmail, "it is not an e-mail address").optional(),
+  /** PEM file with the root certificate of the authority's own HTTPS, for a private one. */
+  ca: z.string().min(1).max(4096).optional(),
 });
 
 /** `config.json` (or `.yaml`) of the client: who it is, and what it publishes. */
@@ -49,16 +51,20 @@ export const clientConfigSchema = z.strictObject({
   }),
   http: listOf(httpSchema, MAX_RULES).superRefine(unique("domain")),
   tcp: listOf(tcpSchema, MAX_RULES).superRefine(unique("port")),
+  acme: acmeSchema.nullish().transform((acme) => acme ?? undefined).optional(),
 });
 
 export type ClientConfig = z.infer<typeof clientConfigSchema>;
-export type HttpEntry = ClientConfig["http"][number];
 export type TcpEntry = ClientConfig["tcp"][number];
-export type FirewallEntry = NonNullable<z.infer<typeof firewallSchema>>;
+export type AcmeEntry = NonNullable<ClientConfig["acme"]>;
 
-/** A list that may be left out, or left empty as a hand does it (`http:` with nothing below). */
-function listOf<T extends z.ZodType>(item: T, max: number) {
-  return z.array(item).max(max).nullish().transform((list) => list ?? []);
+/** Whether a person could be reached there, as far as the text tells. */
+export function isEmail(text: string): boolean {
+  return /^[^\s@<>"',;]+@[^\s@<>"',;]+\.[^\s@<>"',;]+$/.test(text);
+}
+
+function isDirectory(text: string): boolean {
+  return Object.hasOwn(ACME_DIRECTORIES, text) || (/^https:\/\/[\x21-\x7e]+$/.test(text) && URL.canParse(text));
 }
 
 function unique<K extends string>(key: K) {

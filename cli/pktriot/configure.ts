@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { enrol, type Enrolment } from "../../client/enrol.ts";
 import { type Invite, parseInvite } from "../../protocol/invite.ts";
 import { CodedError } from "../../protocol/errors.ts";
+import { askSecret } from "../ask_secret.ts";
 import { CommandError, usageError } from "../command_error.ts";
 import type { CommandContext } from "../command_context.ts";
 import { formatConfig, formatDocument } from "../config_edit.ts";
@@ -115,13 +116,6 @@ function parsePin(text: string): string {
   if (/^[0-9a-fA-F]{64}$/.test(hex)) return Buffer.from(hex, "hex").toString("base64url");
   if (/^[A-Za-z0-9_-]{43}$/.test(text)) return text;
   throw usageError("The pin is not a SHA-256 fingerprint", { fix: "Copy it from `spokes check`." });
-}
-
-async function askSecret(message: string): Promise<string> {
-  const { isCancel, password } = await import("@clack/prompts");
-  const answer = await password({ message });
-  if (isCancel(answer) || answer === "") throw usageError("Nothing was entered", { fix: "Run the command again." });
-  return answer;
 }
 
 async function choosePlace(context: CommandContext, options: ConfigureOptions): Promise<string> {

@@ -1,19 +1,24 @@
-import { type Document, isMap, isSeq } from "yaml";
+import { type Document, isMap, isNode, isSeq } from "yaml";
 import type { ClientConfig, FirewallEntry, HttpEntry, TcpEntry } from "./config.ts";
+import type { UserEntry } from "./http_schema.ts";
 
 type Tree = Document.Parsed;
 
-/** Adds an HTTP rule, or gives the one of its domain a new target; its firewall and the comments around it stay. */
+/** What `route http add` decides anew each time; the firewall is not among it. */
+const HTTP_KEYS = [
+  ...["target", "tls", "redirect", "hostHeader", "insecureUpstream", "redirectTo", "stripPrefix", "addPrefix"],
+  ...["requestHeaders", "responseHeaders", "maxBody", "proxyProtocol"],
+] as readonly Exclude<keyof HttpEntry, "domain" | "firewall" | "basicAuth">[];
+
+/** Adds an HTTP rule, or makes the one of its domain this one; its firewall and the comments around it stay. */
 export function putHttp(tree: Tree, config: ClientConfig, entry: Omit<HttpEntry, "firewall">): "added" | "updated" {
   const index = config.http.findIndex(({ domain }) => domain === entry.domain);
   if (index === -1) {
     append(tree, ["http"], withoutUndefined(entry));
     return "added";
   }
-  for (const key of ["target", "hostHeader", "insecureUpstream"] as const) {
-    if (entry[key] === undefined) remove(tree, ["http", index, key]);
-    else tree.setIn(["http", index, key], entry[key]);
-  }
+  for (const key of HTTP_KEYS) put(tree, ["http", index, key], entry[key]);
+  putUsers(tree, ["http", index, "basicAuth"], entry.basicAuth);
   return "updated";
 }
 
@@ -24,8 +29,28 @@ export function putTcp(tree: Tree, config: ClientConfig, entry: Omit<TcpEntry, "
     append(tree, ["tcp"], withoutUndefined(entry));
     return "added";
   }
-  if (entry.target !== undefined) tree.setIn(["tcp", index, "target"], entry.target);
+  if (entry.target === undefined) return "updated";
+  put(tree, ["tcp", index, "target"], entry.target);
+  put(tree, ["tcp", index, "proxyProtocol"], entry.proxyProtocol);
   return "updated";
+}
+
+/** Notes where a certificate authority may write to. */
+export function putAcmeEmail(tree: Tree, email: string): void {
+  if (!isMap(tree.get("acme", true))) tree.set("acme", tree.createNode({}));
+  put(tree, ["acme", "email"], email);
+}
+
+/** Brings the users of a rule to `wanted`, one by one, so that comments beside the others stay. */
+function putUsers(tree: Tree, path: readonly (string | number)[], wanted: readonly UserEntry[] | undefined): void {
+  const list: unknown = tree.getIn(path, true);
+  if (wanted === undefined || !isSeq(list) || list.items.length === 0) return put(tree, path, wanted);
+  const present = (list.toJSON() as UserEntry[]).map(({ user }) => user);
+  for (const { user, hash } of wanted) {
+    const index = present.indexOf(user);
+    if (index === -1) append(tree, path, { user, hash });
+    else put(tree, [...path, index, "hash"], hash);
+  }
 }
 
 /** Which rule of a configuration is meant. */
@@ -65,6 +90,14 @@ function append(tree: Tree, path: readonly (string | number)[], value: unknown):
   const list: unknown = tree.getIn(path, true);
   if (isSeq(list) && list.items.length > 0) tree.addIn(path, tree.createNode(value));
   else tree.setIn(path, tree.createNode([value]));
+}
+
+/** Sets or removes a value; what stays the same stays as it is written. */
+function put(tree: Tree, path: readonly (string | number)[], value: unknown): void {
+  if (value === undefined) return remove(tree, path);
+  const present: unknown = tree.getIn(path, true);
+  if (isNode(present) && JSON.stringify(present.toJS(tree)) === JSON.stringify(value)) return;
+  tree.setIn(path, typeof value === "object" ? tree.createNode(value) : value);
 }
 
 /** The library throws for a path whose parent is not there. */

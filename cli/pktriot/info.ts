@@ -1,3 +1,4 @@
+import type { RuleState } from "../../protocol/message.ts";
 import { describeError } from "../describe_error.ts";
 import type { CommandContext } from "../command_context.ts";
 import { loadConfig } from "../config_file.ts";
@@ -6,12 +7,13 @@ import { parseHostPort } from "../parse_listen.ts";
 import { askServer } from "./ask_server.ts";
 import { type ClientConfig, clientConfigSchema } from "./config.ts";
 import { findConfig } from "./config_path.ts";
+import { jsonOfRule, type LiveStates, requestStates, statesOf } from "./live_states.ts";
 import { renderDefaultTable, renderRules } from "./render_rules.ts";
 
 /** `info` shows what is at hand; the server gets this long to add to it. */
 const SERVER_TIMEOUT_MS = 3_000;
 
-/** What `info` knows; `--json` prints it as it is. */
+/** What `info` knows; `--json` prints it, with the states of the rules. */
 export interface InfoState {
   hostname: string;
   name: string;
@@ -24,31 +26,47 @@ export interface InfoState {
   tcp: ClientConfig["tcp"];
 }
 
+/** What the server adds: whether the tunnel runs, and what became of its rules. */
+interface Answer {
+  status: NonNullable<InfoState["status"]>;
+  live: LiveStates;
+}
+
 /** `pktriot info`. */
 export async function info(context: CommandContext, options: { json?: boolean; offline?: boolean }): Promise<void> {
   const { value: config } = await loadConfig(await findConfig(context), clientConfigSchema);
-  const state = options.offline === true ? localState(config) : await fullState(config);
-  context.io.print(options.json === true ? JSON.stringify(state, null, 2) : renderInfo(state));
+  const { live, ...state } = options.offline === true ? localState(config) : await fullState(config);
+  context.io.print(options.json === true ? toJson(state, live) : renderInfo(state, statesOf(live)));
 }
 
-function localState({ tunnel, server, http, tcp }: ClientConfig): InfoState {
-  return { hostname: tunnel.hostname, name: tunnel.name, server: server.address, http, tcp };
+function localState({ tunnel, server, http, tcp }: ClientConfig): InfoState & { live: LiveStates } {
+  const { hostname, name } = tunnel;
+  return { ...{ hostname, name, server: server.address, http, tcp }, live: { kind: "unknown" } };
 }
 
-async function fullState(config: ClientConfig): Promise<InfoState> {
-  const [ip, status] = await Promise.all([resolveServer(config.server.address), askStatus(config)]);
-  return { ...localState(config), ...(ip === undefined ? {} : { ip }), status };
+async function fullState(config: ClientConfig): Promise<InfoState & { live: LiveStates }> {
+  const [ip, answer] = await Promise.all([resolveServer(config.server.address), ask(config)]);
+  return { ...localState(config), ...(ip === undefined ? {} : { ip }), ...answer };
 }
 
-async function askStatus(config: ClientConfig): Promise<NonNullable<InfoState["status"]>> {
+async function ask(config: ClientConfig): Promise<Answer> {
   try {
-    const { serving } = await askServer(config, (tunnel) => tunnel.request("tunnel.info", {}), {
-      timeoutMs: SERVER_TIMEOUT_MS,
-    });
-    return serving === undefined ? { kind: "stopped" } : { kind: "running", ...serving };
+    return await askServer(config, async (tunnel): Promise<Answer> => {
+      const [{ serving }, live] = await Promise.all([
+        tunnel.request("tunnel.info", {}),
+        // A server of an older version does not know the request; the rest of its answer is good.
+        requestStates(tunnel).catch((): LiveStates => ({ kind: "unknown" })),
+      ]);
+      return { status: serving === undefined ? { kind: "stopped" } : { kind: "running", ...serving }, live };
+    }, { timeoutMs: SERVER_TIMEOUT_MS });
   } catch (error) {
-    return { kind: "unknown", reason: describeError(error) };
+    return { status: { kind: "unknown", reason: describeError(error) }, live: { kind: "unknown" } };
   }
+}
+
+function toJson({ http, tcp, ...state }: InfoState, live: LiveStates): string {
+  const [httpRules, tcpRules] = [http, tcp].map((entries) => entries.map((entry) => jsonOfRule(entry, live)));
+  return JSON.stringify({ ...state, http: httpRules, tcp: tcpRules }, null, 2);
 }
 
 async function resolveServer(address: string): Promise<string | undefined> {
@@ -63,8 +81,8 @@ async function resolveServer(address: string): Promise<string | undefined> {
 }
 
 /** The block of `info`, then the tables. */
-export function renderInfo(state: InfoState): string[] {
-  const rules = renderRules(state);
+export function renderInfo(state: InfoState, states: ReadonlyMap<string, RuleState> = new Map()): string[] {
+  const rules = renderRules(state, states);
   return [
     "Client:",
     `  Hostname: ${escapeText(state.hostname)}`,
@@ -75,7 +93,7 @@ export function renderInfo(state: InfoState): string[] {
     "",
     ...(rules.length > 0
       ? rules
-      : ["There are no rules; `start` shows a default page:", ...renderDefaultTable(state.hostname)]),
+      : ["There are no rules; `start` shows a default page:", ...renderDefaultTable(state.hostname, states)]),
   ];
 }
 

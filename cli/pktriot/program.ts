@@ -3,6 +3,7 @@ import type { CommandContext } from "../command_context.ts";
 import type { Io } from "../io.ts";
 import { parsePort } from "../parse_port.ts";
 import { addCompletion, createProgram, examples, globalOptions } from "../program.ts";
+import { addHttpAdd } from "./http_add_command.ts";
 
 /** All commands, flags and help of `pktriot`. What a command does is imported when it runs, so that help and lists start at once. */
 export function pktriotProgram(io: Io): CommandUnknownOpts {
@@ -126,31 +127,7 @@ function addOneShots(program: CommandUnknownOpts, context: () => CommandContext)
 
 function addHttpRules(route: CommandUnknownOpts, context: () => CommandContext): void {
   const http = route.command("http").summary("domains").description("Manage domains.");
-  http.command("add").summary("publish a domain, or change where it leads")
-    .description(
-      "Publish a domain, or change where it leads. The server is asked whether the tunnel may use it; when it cannot be " +
-        "reached within 3 s the rule is written all the same.",
-    )
-    .option("--domain <name>", "domain (default: the assigned hostname)")
-    .option("--destination <host>", "host of the web service (default: 127.0.0.1)")
-    .option("--http <port>", "port of the web service", parsePort)
-    .option("--webroot <folder>", "folder to serve")
-    .option("--target <target>", "host:port, http://, https://, unix:/path or a folder, in one word")
-    .option("--host-header <name>", "Host that the target gets (default: the visitor's; for https://NAME that name)")
-    .option("--insecure-upstream", "do not verify the certificate of an https:// target")
-    .option("--offline", "do not ask the server")
-    .addHelpText(
-      "after",
-      examples(
-        "pktriot route http add --domain blog.example.com --destination 192.168.1.101 --http 8080",
-        "pktriot route http add --domain files.example.com --webroot /srv/files",
-        "pktriot route http add --domain app.example.com --target unix:/run/app.sock",
-      ),
-    )
-    .action(async (options) => {
-      const { routeHttpAdd } = await import("./route_http_add.ts");
-      await routeHttpAdd(context(), options);
-    });
+  addHttpAdd(http, context);
   http.command("rm").summary("take a domain away")
     .description("Take the rule of a domain away. The name stays this tunnel's own unless it is released.")
     .requiredOption("--domain <name>", "domain of the rule")
@@ -167,8 +144,9 @@ function addHttpRules(route: CommandUnknownOpts, context: () => CommandContext):
       await routeHttpRm(context(), options);
     });
   http.command("ls").summary("list domains")
-    .description("List the domains of the configuration.")
+    .description("List the domains of the configuration, and what the server says of them.")
     .option("--json", "print JSON")
+    .option("--offline", "do not ask the server")
     .addHelpText("after", examples("pktriot route http ls", "pktriot route http ls --json"))
     .action(async (options) => {
       const { routeLs } = await import("./route_ls.ts");
@@ -238,6 +216,7 @@ function addTcpRules(route: CommandUnknownOpts, context: () => CommandContext): 
     .option("--destination <host>", "host of the service (default: 127.0.0.1)")
     .option("--dstport <port>", "port of the service", parsePort)
     .option("--target <target>", "host:port or unix:/path, in one word")
+    .option("--proxy-protocol", "begin each connection to the target with the visitor's address (PROXY protocol v2)")
     .option("--offline", "do not ask the server")
     .addHelpText(
       "after",
@@ -262,8 +241,9 @@ function addTcpRules(route: CommandUnknownOpts, context: () => CommandContext): 
       await routeTcpRelease(context(), options);
     });
   tcp.command("ls").summary("list ports")
-    .description("List the ports of the configuration.")
+    .description("List the ports of the configuration, and what the server says of them.")
     .option("--json", "print JSON")
+    .option("--offline", "do not ask the server")
     .addHelpText("after", examples("pktriot route tcp ls", "pktriot route tcp ls --json"))
     .action(async (options) => {
       const { routeLs } = await import("./route_ls.ts");

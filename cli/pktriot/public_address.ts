@@ -5,6 +5,11 @@ export function publicHttpAddress(domain: string, { httpPort }: Pick<Welcome["se
   return httpPort === 80 ? `http://${domain}` : `http://${domain}:${httpPort}`;
 }
 
+/** Where visitors reach an HTTP rule over TLS. */
+export function publicHttpsAddress(domain: string, { tlsPort }: Pick<Welcome["server"], "tlsPort">): string {
+  return tlsPort === 443 ? `https://${domain}` : `https://${domain}:${tlsPort}`;
+}
+
 /** Where visitors reach a TCP rule. */
 export function publicTcpAddress(port: number, { domain }: Pick<Welcome["server"], "domain">): string {
   return `tcp://${domain}:${port}`;

@@ -1,3 +1,4 @@
+import type { RuleState } from "../../protocol/message.ts";
 import { escapeText } from "../escape_text.ts";
 import { renderTable } from "../table.ts";
 import type { FirewallEntry, HttpEntry, TcpEntry } from "./config.ts";
@@ -6,20 +7,46 @@ import { targetColumns } from "./target_columns.ts";
 const HTTP_HEAD = ["Domain", "Destination", "HTTP", "Secure", "TLS", "Document Root"] as const;
 const TCP_HEAD = ["Port", "Destination", "Destination Port"] as const;
 
+/** What the server says of rules, by their id; empty when it was not asked. */
+type States = ReadonlyMap<string, RuleState>;
+
+const NO_STATES: States = new Map();
+
 /** HTTP rules as the table of `info`, `start` and `ls`. */
-export function renderHttpTable(entries: readonly HttpEntry[]): string[] {
-  return renderTable(HTTP_HEAD, entries.map(httpRow));
+export function renderHttpTable(entries: readonly HttpEntry[], states: States = NO_STATES): string[] {
+  return renderTable(HTTP_HEAD, entries.map((entry) => httpRow(entry, states.get(entryId(entry)))));
 }
 
-/** The table of a client without rules: the default page at its own name. */
-export function renderDefaultTable(hostname: string): string[] {
-  return renderTable(HTTP_HEAD, [[hostname, "", 0, false, 0, "--"]]);
+/** The table of a client without rules: the default page at its own name. It is taken to be secure until the server says otherwise. */
+export function renderDefaultTable(hostname: string, states: States = NO_STATES): string[] {
+  const secure = isSecure(states.get(`http/${hostname}`)) ?? true;
+  return renderTable(HTTP_HEAD, [[hostname, "", 0, secure, 0, "--"]]);
 }
 
-function httpRow(entry: HttpEntry): (string | number | boolean)[] {
-  const { destination, port, documentRoot } = targetColumns(entry.target);
-  // Neither TLS column can be set yet: there are no rules with TLS.
-  return [entry.domain, destination, port, false, 0, documentRoot ?? "--"];
+/** A rule without `tls` is secure if the server has a certificate for it, which only the server knows. */
+function httpRow({ domain, target, tls }: HttpEntry, state: RuleState | undefined): (string | number | boolean)[] {
+  const passedThrough = typeof tls === "object" && "target" in tls ? targetColumns(tls.target) : undefined;
+  const { destination, port, documentRoot } = target === undefined
+    ? { destination: passedThrough?.destination ?? "", port: 0, documentRoot: undefined }
+    : targetColumns(target);
+  const secure = tls !== undefined || isSecure(state) === true;
+  return [domain, destination, port, secure, passedThrough?.port ?? 0, documentRoot ?? "--"];
+}
+
+function isSecure(state: RuleState | undefined): boolean | undefined {
+  return state?.address?.startsWith("https://");
+}
+
+/** What names a rule of the configuration, at the server too. */
+export function entryId(entry: Pick<HttpEntry, "domain"> | Pick<TcpEntry, "port">): string {
+  return "domain" in entry ? `http/${entry.domain}` : `tcp/${entry.port}`;
+}
+
+/** The rules that nobody can reach, each with the reason. */
+export function renderInactive(states: Iterable<RuleState>): string[] {
+  return [...states].filter(({ state }) => state === "inactive").map(({ id, message, code }) =>
+    escapeText(`Inactive: ${id}: ${message ?? "no reason was given"} (${code ?? "E3013"})`)
+  );
 }
 
 /** TCP rules and kept ports as the table of `info`, `start` and `ls`. */
@@ -53,11 +80,16 @@ export function renderFirewallTable(head: "Domain" | "Port", rows: readonly Fire
 }
 
 /** Everything a configuration publishes, with headings; nothing for what it has none of. */
-export function renderRules(config: { http: readonly HttpEntry[]; tcp: readonly TcpEntry[] }): string[] {
+export function renderRules(
+  config: { http: readonly HttpEntry[]; tcp: readonly TcpEntry[] },
+  states: States = NO_STATES,
+): string[] {
   const { http, tcp } = config;
   const lines: string[] = [];
-  if (http.length > 0) lines.push("HTTP rules:", ...renderHttpTable(http), "");
+  if (http.length > 0) lines.push("HTTP rules:", ...renderHttpTable(http, states), "");
   if (tcp.length > 0) lines.push("TCP rules:", ...renderTcpTable(tcp), "");
+  const inactive = renderInactive(states.values());
+  if (inactive.length > 0) lines.push(...inactive, "");
   const httpFirewalls = http.filter(hasFirewall).map(({ domain, firewall }) => ({ rule: domain, firewall }));
   const tcpFirewalls = tcp.filter(hasFirewall).map(({ port, firewall }) => ({ rule: port, firewall }));
   if (httpFirewalls.length > 0) lines.push("HTTP firewall:", ...renderFirewallTable("Domain", httpFirewalls), "");

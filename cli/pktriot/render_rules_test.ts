@@ -25,7 +25,7 @@ Deno.test("renderHttpTable() shows hosts, folders and whole addresses", () => {
 Deno.test("renderDefaultTable() shows the default page", () => {
   deepEqual(
     renderDefaultTable("small-fire-20477.example.com")[3],
-    "| small-fire-20477.example.com |             | 0    | false  | 0   | --            |",
+    "| small-fire-20477.example.com |             | 0    | true   | 0   | --            |",
   );
 });
 

@@ -1,49 +1,99 @@
+import { parseTarget } from "../../client/target.ts";
+import { usageError } from "../command_error.ts";
 import type { CommandContext } from "../command_context.ts";
 import { editConfig } from "../config_edit.ts";
 import { loadConfig } from "../config_file.ts";
 import { parseDomain } from "../parse_domain.ts";
-import { usageError } from "../command_error.ts";
+import { parseHostPort } from "../parse_listen.ts";
+import { type BasicAuthOptions, usersFromOptions } from "./basic_auth_options.ts";
 import { checkRule, describeVerdict } from "./check_rule.ts";
-import { clientConfigSchema, type HttpEntry } from "./config.ts";
+import { type ClientConfig, clientConfigSchema, type HttpEntry } from "./config.ts";
 import { findConfig } from "./config_path.ts";
-import { putHttp } from "./edit_rules.ts";
+import { putAcmeEmail, putHttp } from "./edit_rules.ts";
+import { assertReadable, type RequestOptions, requestOptionsOf } from "./request_options.ts";
+import { leadsTo } from "./target_columns.ts";
 import { targetFromOptions, type TargetOptions } from "./target_options.ts";
+import { tlsFromOptions, type TlsOptions } from "./tls_options.ts";
 import { toWireHttp } from "./to_client_rules.ts";
 
 /** Flags of `route http add`. */
-export interface RouteHttpAddOptions extends Omit<TargetOptions, "dstport"> {
+export interface RouteHttpAddOptions
+  extends Omit<TargetOptions, "dstport">, TlsOptions, RequestOptions, BasicAuthOptions {
   domain?: string;
-  hostHeader?: string;
+  redirect?: boolean;
   insecureUpstream?: boolean;
+  proxyProtocol?: boolean;
   offline?: boolean;
 }
 
 /**
- * `pktriot route http add`. The server is asked before the file is written, so that a refused rule never reaches a running
- * `start`; a server that does not answer in 3 s does not hold the edit up.
+ * `pktriot route http add`. Of a rule that is there, who may come in stays (firewall and users), and all else is replaced. The
+ * server is asked before the file is written, so that a refused rule never reaches a running `start`; a server that does not
+ * answer in 3 s does not hold the edit up.
  */
 export async function routeHttpAdd(context: CommandContext, options: RouteHttpAddOptions): Promise<void> {
   const { io } = context;
   const path = await findConfig(context);
   const { value: config } = await loadConfig(path, clientConfigSchema);
   const domain = options.domain === undefined ? config.tunnel.hostname : parseDomain(options.domain);
-  const target = await targetFromOptions(options);
-  if (options.insecureUpstream === true && !target.startsWith("https://")) {
-    throw usageError("--insecure-upstream is for https:// targets", { fix: "Leave it away." });
-  }
-  const entry: Omit<HttpEntry, "firewall"> = {
-    domain,
-    target,
-    hostHeader: options.hostHeader,
-    insecureUpstream: options.insecureUpstream,
-  };
-  const { firewall } = config.http.find((rule) => rule.domain === domain) ?? {};
+  const before = config.http.find((rule) => rule.domain === domain);
+  const entry = await entryFromOptions(context, options, { domain, before });
   const verdict = options.offline === true
     ? { kind: "unchecked" as const }
-    : await checkRule(io, config, toWireHttp({ ...entry, firewall }));
+    : await checkRule(io, config, toWireHttp({ ...entry, firewall: before?.firewall }));
   let done: "added" | "updated" = "added";
   await editConfig(path, clientConfigSchema, (tree, value) => {
     done = putHttp(tree, value, entry);
+    if (options.email !== undefined) putAcmeEmail(tree, options.email);
   });
-  io.print([`HTTP/S traffic rule ${done}`, ...describeVerdict(verdict, target)]);
+  io.print([`HTTP/S traffic rule ${done}`, ...describeVerdict(verdict, leadsTo(entry))]);
+  if (entry.tls === "letsencrypt" && isAssigned(domain, config)) io.report(assignedNameWarning(domain));
+}
+
+async function entryFromOptions(
+  context: CommandContext,
+  options: RouteHttpAddOptions,
+  { domain, before }: { domain: string; before: HttpEntry | undefined },
+): Promise<Omit<HttpEntry, "firewall">> {
+  const target = leadsNowhere(options) ? undefined : await targetFromOptions(options);
+  if (options.insecureUpstream === true && target?.startsWith("https://") !== true) {
+    throw usageError("--insecure-upstream is for https:// targets", { fix: "Leave it away." });
+  }
+  if (options.proxyProtocol === true && (target === undefined || parseTarget(target).kind === "folder")) {
+    throw usageError("--proxy-protocol is for targets that are connected to", { fix: "Leave it away." });
+  }
+  const entry = {
+    ...{ domain, target, redirect: options.redirect, insecureUpstream: options.insecureUpstream },
+    ...requestOptionsOf(options),
+    proxyProtocol: options.proxyProtocol === true ? "v2" as const : undefined,
+    tls: await tlsFromOptions(options, { domain, target, destination: options.destination }),
+  };
+  assertReadable({ ...entry, basicAuth: keptUsers(options, before) });
+  return { ...entry, basicAuth: await usersFromOptions(context, options, before?.basicAuth) };
+}
+
+/** Whether the rule is meant to have no target: all is redirected, or HTTPS is passed through and the rest redirected. */
+function leadsNowhere({ target, webroot, http, destination, ...options }: RouteHttpAddOptions): boolean {
+  if (target !== undefined || webroot !== undefined || http !== undefined) return false;
+  if (options.redirectTo !== undefined) return destination === undefined;
+  return options.redirect === true && options.tls !== undefined && parseHostPort(destination ?? "") === undefined;
+}
+
+/** Stands for the users that the rule will have, before anybody is asked for a password. */
+function keptUsers({ basicAuth, withoutBasicAuth }: BasicAuthOptions, before: HttpEntry | undefined) {
+  if (withoutBasicAuth === true) return undefined;
+  return basicAuth === undefined ? before?.basicAuth : [];
+}
+
+/** Whether the name is under the server's domain, whose names share their certificate authority's limits. */
+function isAssigned(domain: string, { tunnel }: ClientConfig): boolean {
+  return domain.endsWith(tunnel.hostname.slice(tunnel.hostname.indexOf(".")));
+}
+
+function assignedNameWarning(domain: string): string[] {
+  return [
+    `warning: ${domain} is under the server's domain, which all of its tunnels share: a certificate authority gives only so ` +
+    "many certificates for one domain in a week (Let's Encrypt: 50).",
+    "The server's own certificate may cover the name: try it without --letsencrypt first.",
+  ];
 }

@@ -16,6 +16,7 @@ export interface RouteTcpForwardOptions {
   destination?: string;
   dstport?: number;
   target?: string;
+  proxyProtocol?: boolean;
   offline?: boolean;
 }
 
@@ -31,12 +32,13 @@ export async function routeTcpForward(context: CommandContext, options: RouteTcp
   const port = options.port ?? await allocatePort(config);
   if (options.port === undefined) io.print(`Allocated port ${port}`);
   const { firewall } = config.tcp.find((rule) => rule.port === port) ?? {};
+  const entry = { port, target, proxyProtocol: options.proxyProtocol === true ? "v2" as const : undefined };
   const verdict = options.offline === true
     ? { kind: "unchecked" as const }
-    : await checkRule(io, config, toWireTcp({ port, target, firewall }));
+    : await checkRule(io, config, toWireTcp({ ...entry, firewall }));
   let done: "added" | "updated" = "added";
   await editConfig(path, clientConfigSchema, (tree, value) => {
-    done = putTcp(tree, value, { port, target });
+    done = putTcp(tree, value, entry);
   });
   io.print([`TCP traffic rule ${done}`, ...describeVerdict(verdict, target)]);
 }

@@ -3,12 +3,20 @@ import type { RuleState } from "../../protocol/message.ts";
 import type { CommandContext } from "../command_context.ts";
 import { loadConfig } from "../config_file.ts";
 import { watchConfig } from "../config_watch.ts";
-import { escapeText } from "../escape_text.ts";
+import { acmeOptionsOf } from "./acme_options.ts";
 import { type ClientConfig, clientConfigSchema } from "./config.ts";
 import { findConfig } from "./config_path.ts";
-import { renderArrow, renderDefaultTable, renderHttpTable, renderTcpTable } from "./render_rules.ts";
+import {
+  entryId,
+  renderArrow,
+  renderDefaultTable,
+  renderHttpTable,
+  renderInactive,
+  renderTcpTable,
+} from "./render_rules.ts";
 import { type ServeContext, serveSession } from "./serve_session.ts";
 import { serverAddressOf } from "./server_address.ts";
+import { leadsTo } from "./target_columns.ts";
 import { toClientRules } from "./to_client_rules.ts";
 
 /** `pktriot start`: publishes the rules of the configuration, and its edits while it runs. */
@@ -20,6 +28,7 @@ export async function start(context: CommandContext, options: { takeover?: boole
     ...serverAddressOf(config),
     token: config.tunnel.token,
     rules: toClientRules(config),
+    acme: await acmeOptionsOf(context, path, config.acme),
     takeover: options.takeover === true,
   }, async (serve) => {
     context.io.print(renderRunning(config, serve.tunnel.hostname, await serve.firstStates));
@@ -36,19 +45,20 @@ export function renderRunning(
   const { http, tcp } = config;
   const forwarded = tcp.filter(({ target }) => target !== undefined);
   const lines: string[] = [];
-  if (http.length > 0) lines.push("Running HTTP services:", ...renderHttpTable(http));
-  if (http.length + forwarded.length === 0) lines.push("Running HTTP services:", ...renderDefaultTable(hostname));
+  const known = new Map(states.map((state) => [state.id, state]));
+  if (http.length > 0) lines.push("Running HTTP services:", ...renderHttpTable(http, known));
+  if (http.length + forwarded.length === 0) {
+    lines.push("Running HTTP services:", ...renderDefaultTable(hostname, known));
+  }
   if (forwarded.length > 0) lines.push("Running TCP services:", ...renderTcpTable(forwarded));
-  return [...lines, ...states.map((state) => renderState(config, state))];
+  return [...lines, ...states.flatMap((state) => renderState(config, state))];
 }
 
-function renderState({ http, tcp }: Pick<ClientConfig, "http" | "tcp">, state: RuleState): string {
-  if (state.state === "inactive") {
-    return escapeText(`Inactive: ${state.id}: ${state.message ?? "no reason was given"} (${state.code ?? "E3013"})`);
-  }
-  const target = http.find(({ domain }) => `http/${domain}` === state.id)?.target ??
-    tcp.find(({ port }) => `tcp/${port}` === state.id)?.target ?? "default page";
-  return renderArrow(state.address ?? state.id, target);
+function renderState({ http, tcp }: Pick<ClientConfig, "http" | "tcp">, state: RuleState): string[] {
+  if (state.state === "inactive") return renderInactive([state]);
+  const entry = http.find((rule) => entryId(rule) === state.id);
+  const target = entry === undefined ? tcp.find((rule) => entryId(rule) === state.id)?.target : leadsTo(entry);
+  return [renderArrow(state.address ?? state.id, target ?? "default page")];
 }
 
 interface Running {
@@ -67,7 +77,7 @@ async function followEdits(path: string, { config, stamp, serve }: Running): Pro
     }
     const { value } = event;
     if (identityOf(value) !== identityOf(config)) {
-      log.warn("server or tunnel of the configuration changed", { hint: "start again to use it" });
+      log.warn("server, tunnel or acme of the configuration changed", { hint: "start again to use it" });
     }
     log.info("configuration changed", { http: value.http.length, tcp: value.tcp.length });
     // Not awaited: without a connection it takes until there is one, and the next edit replaces it.
@@ -85,6 +95,7 @@ async function applyRules({ publish, log, ended }: ServeContext, config: ClientC
   }
 }
 
-function identityOf({ server, tunnel }: ClientConfig): string {
-  return JSON.stringify([server, tunnel.id, tunnel.token]);
+/** What counts from the next start on. */
+function identityOf({ server, tunnel, acme }: ClientConfig): string {
+  return JSON.stringify([server, tunnel.id, tunnel.token, acme]);
 }

@@ -1,4 +1,5 @@
 import { parseTarget } from "../../client/target.ts";
+import type { HttpEntry } from "./config.ts";
 
 /** A target in the columns of the rule tables. */
 export interface TargetColumns {
@@ -23,4 +24,11 @@ export function targetColumns(text: string): TargetColumns {
     default:
       return target satisfies never;
   }
+}
+
+/** Where a rule leads, for one line of text. */
+export function leadsTo({ target, redirectTo, tls }: Pick<HttpEntry, "target" | "redirectTo" | "tls">): string {
+  if (target !== undefined) return target;
+  if (redirectTo !== undefined) return typeof redirectTo === "string" ? redirectTo : redirectTo.url;
+  return typeof tls === "object" && "target" in tls ? tls.target : "";
 }
