@@ -7,6 +7,7 @@ import { compileFirewall } from "./firewall.ts";
 import { HttpUpstreams } from "./http_upstreams.ts";
 import { PublishedRule, type StreamOpener } from "./published_rule.ts";
 import type { Router } from "./router.ts";
+import { nameTaken } from "./state/names.ts";
 import type { ServerState } from "./state/server_state.ts";
 
 /** Opens and closes the public ports of TCP rules. */
@@ -38,6 +39,8 @@ export class Publisher {
   readonly #published = new Map<string, PublishedRule>();
   /** What the client was told last of each of its rules. */
   #states = new Map<string, RuleState>();
+  /** Rules that are wanted and cannot be reached: tried again when a domain that they may need has another owner. */
+  readonly #refused = new Map<string, Rule>();
   /** States are applied one after the other. */
   #applying: Promise<unknown> = Promise.resolve();
   #closed = false;
@@ -59,11 +62,7 @@ export class Publisher {
 
   /** Makes the given rules, and no others, the ones of this session; says what became of each. */
   apply(rules: readonly Rule[]): Promise<RuleState[]> {
-    const applied = this.#applying.then(() => this.#apply(rules));
-    this.#applying = applied.catch(() => {
-      // Reported to whoever asked; the next state is applied all the same.
-    });
-    return applied;
+    return this.#inTurn(() => this.#apply(rules));
   }
 
   /** Whether the rule would be accepted; claims nothing. @throws {CodedError} the reason why not */
@@ -79,14 +78,12 @@ export class Publisher {
   }
 
   /** Withdraws a rule whose port or name the tunnel gives up; tells the client. */
-  drop(id: string): void {
+  drop(id: string, error: CodedError = new CodedError("RULE_UNKNOWN", "What the rule needs was released")): void {
     const published = this.#published.get(id);
     if (published === undefined) return;
-    const error = new CodedError("RULE_UNKNOWN", "What the rule needs was released");
     this.#withdraw(published, error);
-    const state: RuleState = { id, state: "inactive", code: error.code, message: error.message };
-    this.#states.set(id, state);
-    void this.#session.send({ kind: "rules.applied", revision: 0, rules: [state] });
+    this.#refused.set(id, published.rule);
+    this.#tell([{ id, state: "inactive", code: error.code, message: error.message }]);
   }
 
   /** Withdraws every rule whose name belongs to the unit that the tunnel gives up. */
@@ -94,6 +91,19 @@ export class Publisher {
     for (const { id, rule } of this.rules) {
       if (rule.kind === "http" && this.#parts.state.names.unitOf(rule.domain) === unit) this.drop(id);
     }
+  }
+
+  /** Withdraws the rules of a domain, and of what is below it, that the tunnel may no longer use; tells the client. */
+  dropLost(domain: string): Promise<void> {
+    return this.#inTurn(() => this.#dropLost(domain));
+  }
+
+  /** Tries the rules of a domain, and of what is below it, again that were refused; tells the client what became of them. */
+  retry(domain: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const waiting = [...this.#refused].filter(([, rule]) => isWithin(rule, domain));
+      if (waiting.length > 0) this.#tell(await Promise.all(waiting.map(([id, rule]) => this.#applyOne(id, rule))));
+    });
   }
 
   /** Closes the longest idle keep-alive connection to a target, so that its channel can carry another stream. */
@@ -122,7 +132,30 @@ export class Publisher {
     }
     const states = await Promise.all([...wanted].map(([id, rule]) => this.#applyOne(id, rule)));
     this.#states = new Map(states.map((state) => [state.id, state]));
+    for (const id of this.#refused.keys()) if (!wanted.has(id)) this.#refused.delete(id);
     return states;
+  }
+
+  #inTurn<T>(work: () => T | Promise<T>): Promise<T> {
+    const done = this.#applying.then(work);
+    this.#applying = done.catch(() => {
+      // Reported to whoever asked; the next one has its turn all the same.
+    });
+    return done;
+  }
+
+  #dropLost(domain: string): void {
+    const { names } = this.#parts.state;
+    for (const { id, rule } of this.rules) {
+      if (rule.kind !== "http" || !isWithin(rule, domain) || names.mayUse(this.#session.tunnel, rule.domain)) continue;
+      this.drop(id, names.ownerOf(rule.domain) === undefined ? notVerified(rule.domain) : nameTaken(rule.domain));
+    }
+  }
+
+  /** A rule's state has changed by itself. */
+  #tell(states: RuleState[]): void {
+    for (const state of states) this.#states.set(state.id, state);
+    void this.#session.send({ kind: "rules.applied", revision: 0, rules: states });
   }
 
   async #applyOne(id: string, rule: Rule): Promise<RuleState> {
@@ -131,10 +164,12 @@ export class Publisher {
       const published = this.#published.get(id);
       if (published === undefined) await this.#publish(id, rule);
       else published.update(rule);
+      this.#refused.delete(id);
       return { id, state: "active", address: this.#parts.addressOf(rule) };
     } catch (error) {
       const { code, message } = toCodedError(error);
       const published = this.#published.get(id);
+      this.#refused.set(id, rule);
       // Fail closed: a rule whose edit is not valid must not go on with what it was.
       if (published !== undefined) this.#withdraw(published, new CodedError("RULE_INVALID"));
       this.#parts.log.warn("rule inactive", { tunnel: this.#session.tunnel.id, rule: id, code, reason: message });
@@ -176,6 +211,10 @@ export class Publisher {
   }
 }
 
-function nameTaken(domain: string): CodedError {
-  return new CodedError("NAME_TAKEN", `"${domain}" belongs to another tunnel`);
+function isWithin(rule: Rule, domain: string): boolean {
+  return rule.kind === "http" && (rule.domain === domain || rule.domain.endsWith(`.${domain}`));
+}
+
+function notVerified(domain: string): CodedError {
+  return new CodedError("DOMAIN_NOT_VERIFIED", `"${domain}" is not verified for this tunnel any more`);
 }

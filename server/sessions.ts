@@ -96,6 +96,15 @@ export class Sessions {
     for (const session of this.all) if (session.tunnel.id === tunnel.id) session.tunnel = tunnel;
   }
 
+  /**
+   * A domain was proven or given up: what no longer belongs to a tunnel goes first, so that what waited for it finds its place free.
+   * Never rejects.
+   */
+  async refreshDomain(domain: string): Promise<void> {
+    await this.#forServing((session) => session.publisher.dropLost(domain));
+    await this.#forServing((session) => session.publisher.retry(domain));
+  }
+
   /** Once a second: drops control channels that went silent, and lets each pool look after its channels. */
   sweep(now: number): void {
     const silentSince = now - 3 * this.#limits.heartbeatMs;
@@ -104,6 +113,16 @@ export class Sessions {
       if (control !== null && control.heardAt < silentSince) control.reset();
       session.pool.sweep(now);
     }
+  }
+
+  async #forServing(action: (session: Session) => Promise<void>): Promise<void> {
+    await Promise.all([...this.#serving.values()].map(async (session) => {
+      try {
+        await action(session);
+      } catch (error) {
+        await session.end(toCodedError(error));
+      }
+    }));
   }
 
   async #join(joining: Joining): Promise<Session> {

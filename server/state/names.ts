@@ -117,6 +117,11 @@ export class Names implements Disposable {
     this.#rules.assertProvable(domain);
   }
 
+  /** Whether the name itself (not only one above it) belongs to another tunnel; from memory. */
+  isOthers(tunnel: Claimant, name: string): boolean {
+    return this.unitOf(name) === name && this.ownerOf(name) !== undefined && !this.mayUse(tunnel, name);
+  }
+
   /** Whether the owner of the domain has proven that it is theirs; from memory. */
   isProven(domain: string): boolean {
     return this.#claims.isProven(domain);
