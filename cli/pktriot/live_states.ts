@@ -2,7 +2,6 @@ import type { Tunnel } from "../../client/client.ts";
 import type { RuleState } from "../../protocol/message.ts";
 import { describeError } from "../describe_error.ts";
 import { MASK } from "../redact.ts";
-import { askServer } from "./ask_server.ts";
 import type { ClientConfig, HttpEntry, TcpEntry } from "./config.ts";
 import { entryId } from "./render_rules.ts";
 
@@ -19,6 +18,8 @@ export type LiveStates =
 /** Asks the server what became of the rules that it publishes now. Never rejects. */
 export async function askStates(config: ClientConfig): Promise<LiveStates> {
   try {
+    // A list that asks nobody starts at once.
+    const { askServer } = await import("./ask_server.ts");
     return await askServer(config, requestStates, { timeoutMs: SERVER_TIMEOUT_MS });
   } catch (error) {
     return { kind: "unknown", reason: describeError(error, { as: "warning" }) };
