@@ -69,8 +69,8 @@ export type ClientEvent =
   | { kind: "disconnected"; error: CodedError; retryInMs: number }
   | { kind: "notice"; level: "info" | "warn" | "error"; code: string; message: string }
   | { kind: "draining"; graceMs: number }
-  /** A step on the way to a certificate for rules whose TLS ends here. */
-  | { kind: "certificate"; domain: string; step: string };
+  /** A step on the way to a certificate for rules whose TLS ends here; the last one says until when it is good (ISO 8601). */
+  | { kind: "certificate"; domain: string; step: string; notAfter?: string };
 
 /** How certificates are got for rules whose TLS ends in this client. */
 export interface ClientAcmeOptions {

@@ -13,7 +13,7 @@ import { tlsSchema } from "./tls_schema.ts";
 const MAX_ENTRIES = 64;
 /** Statuses that lead elsewhere; the others of 3xx say other things. */
 const REDIRECT_STATUS = [301, 302, 307, 308] as const;
-/** What one connection, its framing and its routing depend on is nobody's to change. */
+/** What one connection, its framing and its routing depend on is nobody's to change; nor is what tells the visitor's address. */
 const FIXED_FIELDS: ReadonlySet<string> = new Set([
   ...["connection", "content-length", "expect", "host", "keep-alive", "proxy-connection"],
   ...["te", "trailer", "transfer-encoding", "upgrade"],
@@ -102,8 +102,9 @@ export function checkField(name: string, value: string): void {
 /** The name of a header that may be set and removed. @throws {RangeError} */
 export function checkFieldName(name: string): void {
   if (name.length > 256 || !isToken(name)) throw new RangeError(`"${name}" is not the name of a header`);
-  if (!FIXED_FIELDS.has(name.toLowerCase())) return;
-  const hint = name.toLowerCase() === "host" ? "; the host header has an option of its own" : "";
+  const key = name.toLowerCase();
+  if (!FIXED_FIELDS.has(key) && !/^(?:x-)?forwarded/.test(key)) return;
+  const hint = key === "host" ? "; the host header has an option of its own" : "";
   throw new RangeError(`${name} cannot be changed${hint}`);
 }
 

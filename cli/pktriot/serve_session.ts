@@ -5,6 +5,7 @@ import type { RuleState } from "../../protocol/message.ts";
 import { CommandError } from "../command_error.ts";
 import type { CommandContext } from "../command_context.ts";
 import type { Log } from "../log.ts";
+import { escapeText } from "../escape_text.ts";
 import { keepRunning } from "../keep_running.ts";
 import { programLog } from "../program_log.ts";
 import { stopSignals, whenAborted } from "../stop_signals.ts";
@@ -48,6 +49,9 @@ export async function serveSession(
   const known = new Map<string, RuleState>();
   function onEvent(event: ClientEvent): void {
     logEvent(log, event, known);
+    if (event.kind === "certificate" && event.notAfter !== undefined) {
+      context.io.print(renderReady(event.domain, event.notAfter));
+    }
     if (event.kind === "rules") first.resolve(event.states);
   }
   const tunnel = await connectUntil(signals.first, { ...connectOptions, onEvent, logger: log });
@@ -113,10 +117,15 @@ function logEvent(log: Log, event: ClientEvent, known: Map<string, RuleState>): 
     case "draining":
       return log.info("server is stopping", { graceMs: event.graceMs });
     case "certificate":
-      return log.info("certificate", { domain: event.domain, step: event.step });
+      return log.info("certificate", { domain: event.domain, step: event.step, until: event.notAfter });
     default:
       return event satisfies never;
   }
+}
+
+/** What a person waits for after `--letsencrypt`. */
+export function renderReady(domain: string, notAfter: string): string {
+  return escapeText(`https://${domain} is ready, certificate until ${notAfter.slice(0, "2026-01-31".length)}`);
 }
 
 /** Only what is different from before: the same states come again with each reconnect, and changed ones by themselves. */
