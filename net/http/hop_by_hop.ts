@@ -1,4 +1,4 @@
-import type { Fields } from "../../protocol/http/field.ts";
+import type { Fields, KeyedField } from "../../protocol/http/field.ts";
 import type { HttpVersion, RequestHead, ResponseHead } from "../../protocol/http/head.ts";
 import { isSpoofable } from "./forwarded.ts";
 
@@ -104,18 +104,30 @@ export function stripResponse({ fields, version, status }: ResponseHead): Hop {
   return hop;
 }
 
+/** Whether a field (its name in lower case) concerns one connection only. */
+export function isHopByHop(key: string): boolean {
+  return HOP_BY_HOP.has(key);
+}
+
 /** Puts an upgrade back that is meant to go on; `Connection` and `Upgrade` are the only hop-by-hop fields we ever send with it. */
 export function setUpgrade(fields: Fields, protocols: string): void {
   fields.set("Connection", "Upgrade");
   fields.set("Upgrade", protocols);
 }
 
-/** The trailers that may go on, or `undefined` when none is left. */
-export function cleanTrailers(trailers: Fields | undefined): Fields | undefined {
+/** The trailers that may go on and that `keeps` wants, or `undefined` when none is left. */
+export function cleanTrailers(
+  trailers: Fields | undefined,
+  keeps: (field: KeyedField) => boolean = everything,
+): Fields | undefined {
   if (trailers === undefined) return undefined;
   const clean = trailers.clone();
-  clean.retain(({ key }) => !FORBIDDEN_IN_TRAILERS.has(key) && !isSpoofable(key));
+  clean.retain((field) => !FORBIDDEN_IN_TRAILERS.has(field.key) && !isSpoofable(field.key) && keeps(field));
   return clean.size > 0 ? clean : undefined;
+}
+
+function everything(): boolean {
+  return true;
 }
 
 const NOTHING: ReadonlySet<string> = new Set();

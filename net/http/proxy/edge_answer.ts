@@ -1,7 +1,15 @@
 import { Fields } from "../../../protocol/http/field.ts";
 import type { HttpVersion } from "../../../protocol/http/head.ts";
 import { latin1Bytes, responseHeadText } from "../../../protocol/http/serialise.ts";
-import type { EdgeAnswer } from "./http_context.ts";
+
+/** An answer that the edge gives by itself. */
+export interface EdgeAnswer {
+  readonly status: number;
+  readonly reason: string;
+  /** Beside Content-Length and Connection, which are set from the body and the connection. */
+  readonly fields: readonly (readonly [name: string, value: string])[];
+  readonly body: string;
+}
 
 /** To what an answer of the edge answers. */
 export interface EdgeAnswerOptions {

@@ -3,6 +3,8 @@ import type { Duplex, MaybePromise } from "../../duplex.ts";
 import type { Logger } from "../../log.ts";
 import type { CodedError } from "../../../protocol/errors.ts";
 import type { RequestHead } from "../../../protocol/http/head.ts";
+import type { EdgeAnswer } from "./edge_answer.ts";
+import type { CompiledHttpOptions } from "./rule_options.ts";
 
 /**
  * A stream to a target that speaks HTTP/1.1, lent for one exchange. Its `read()` throws the refusal of a target that could not be
@@ -29,7 +31,9 @@ export interface AcquireOptions {
   readonly fresh: boolean;
   /** The visitor's address, for the target's side. */
   readonly address: string;
-  /** The visitor has gone. */
+  /** The visitor's port; 0 when a proxy in front has not told it. */
+  readonly port: number;
+  /** The visitor has gone; there is one for each visitor's connection. */
   readonly signal: AbortSignal;
 }
 
@@ -39,6 +43,8 @@ export interface HttpRoute {
   readonly key: unknown;
   /** Replaces the visitor's Host. */
   readonly hostHeader?: string | undefined;
+  /** What is done to its requests and answers; `undefined` costs nothing. */
+  readonly options?: CompiledHttpOptions | undefined;
   /** Gives an attached or a new stream; rejects with the coded reason why there is none. */
   acquire(options: AcquireOptions): MaybePromise<UpstreamStream>;
 }
@@ -58,15 +64,6 @@ export type RouteDecision =
   | { readonly kind: "found"; readonly route: HttpRoute }
   | { readonly kind: "refused"; readonly error: CodedError }
   | { readonly kind: "answer"; readonly answer: EdgeAnswer };
-
-/** An answer that the edge gives by itself. */
-export interface EdgeAnswer {
-  readonly status: number;
-  readonly reason: string;
-  /** Beside Content-Length and Connection, which are set from the body and the connection. */
-  readonly fields: readonly (readonly [name: string, value: string])[];
-  readonly body: string;
-}
 
 /** The times of a visitor's connection, ms. */
 export interface HttpVisitorLimits {
@@ -95,6 +92,8 @@ export interface ExchangeFacts {
 export interface HttpVisitorContext {
   /** Address of the connection's other end (or the one that PROXY protocol named). */
   readonly address: string;
+  /** Port of the same. @default 0, unknown */
+  readonly port?: number;
   readonly proto: "http" | "https";
   readonly limits: HttpVisitorLimits;
   /** The connection's one deadline, set at accept. Its owner disposes it. */

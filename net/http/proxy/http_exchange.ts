@@ -14,14 +14,15 @@ import {
   type ResponseHead,
 } from "../../../protocol/http/head.ts";
 import { latin1Bytes } from "../../../protocol/http/serialise.ts";
-import { edgeAnswerBytes } from "./edge_answer.ts";
+import { type EdgeAnswer, edgeAnswerBytes } from "./edge_answer.ts";
 import { framedWrites } from "./framed_writes.ts";
-import type { EdgeAnswer, HttpRoute, HttpVisitorContext, UpstreamStream } from "./http_context.ts";
+import type { HttpRoute, HttpVisitorContext, UpstreamStream } from "./http_context.ts";
 import { maySendAgain, NoAnswerError, readFirstHead } from "./no_answer.ts";
 import { isChunked, outgoingRequest, outgoingResponse } from "./outgoing_heads.ts";
 import { errorPage } from "./pages.ts";
 import { RequestPump } from "./request_pump.ts";
 import { relayResponse } from "./response_relay.ts";
+import { type CompiledHttpOptions, editedRequest } from "./rule_options.ts";
 
 /** How an exchange leaves the visitor's connection. */
 export type Outcome =
@@ -46,6 +47,12 @@ export interface VisitorConnection {
   pinned: { readonly key: unknown; readonly stream: UpstreamStream } | undefined;
   /** The fields for the target, which are the same for all requests to one host. */
   forwarded: { readonly key: string; readonly fields: Fields } | undefined;
+}
+
+/** Whose request it is. */
+interface Asker {
+  readonly address: string;
+  readonly proto: "http" | "https";
 }
 
 /** What goes to the target first. */
@@ -117,21 +124,39 @@ export class HttpExchange {
   #exchange(text: string): Promise<Outcome> {
     const context = this.#context;
     const head = this.#request = parseRequestHead(text);
-    const framing = this.#framing = requestFraming(head);
+    this.#framing = requestFraming(head);
     const { address, proto } = this.#whoAsks(head.fields);
-    const hop = this.#hop = stripRequest(head);
+    this.#hop = stripRequest(head);
     if (head.host === undefined) throw new CodedError("BAD_REQUEST", "There is no Host");
     const decision = context.route({ host: head.host, head, address, proto });
     if (decision.kind === "refused") throw decision.error;
     if (decision.kind === "answer") return this.#answer(decision.answer);
-    const outgoing = outgoingRequest(head, {
+    const { route } = decision;
+    if (route.options !== undefined) return this.#forwardWith(route.options, route, { address, proto });
+    return this.#forward(route, { text: this.#outgoing(route, head, { address, proto }), address });
+  }
+
+  /** The same for a rule with options, which may ask for a password or answer at once. */
+  async #forwardWith(options: CompiledHttpOptions, route: HttpRoute, asker: Asker): Promise<Outcome> {
+    const head = this.#request as RequestHead;
+    const checked = options.auth?.check(head.fields, asker.address);
+    if (checked !== undefined) await checked;
+    if (this.#cause !== undefined) throw this.#cause;
+    if (options.redirect !== undefined) return await this.#answer(options.redirect(head));
+    const edited = editedRequest(head, this.#framing, options);
+    return await this.#forward(route, { text: this.#outgoing(route, edited, asker), address: asker.address });
+  }
+
+  /** The head for the target. */
+  #outgoing(route: HttpRoute, head: RequestHead, { address, proto }: Asker): string {
+    const framing = this.#framing;
+    return outgoingRequest(head, {
       framing,
       forwarded: this.#forwarded(address, proto),
-      hostHeader: decision.route.hostHeader,
-      upgrade: hasBody(framing) ? undefined : hop.upgrade,
-      acceptsTrailers: hop.acceptsTrailers,
+      hostHeader: route.hostHeader,
+      upgrade: hasBody(framing) ? undefined : this.#hop?.upgrade,
+      acceptsTrailers: this.#hop?.acceptsTrailers === true,
     });
-    return this.#forward(decision.route, { text: outgoing, address });
   }
 
   async #forward(route: HttpRoute, { text, address }: Sending): Promise<Outcome> {
@@ -141,7 +166,7 @@ export class HttpExchange {
     this.#borrow(stream);
     let sending = true;
     try {
-      const sent = hasBody(this.#framing) ? this.#sendWithBody(stream, text) : sendHead(stream, text);
+      const sent = hasBody(this.#framing) ? this.#sendWithBody(route, stream, text) : sendHead(stream, text);
       if (sent instanceof Promise) await sent;
       sending = false;
       return await this.#receive(route, stream);
@@ -172,7 +197,9 @@ export class HttpExchange {
     this.#wasPinned = pinned !== undefined && pinned.key === route.key && !fresh;
     if (pinned !== undefined && this.#wasPinned) return pinned.stream;
     pinned?.stream.finish();
-    return route.acquire({ fresh, address, signal: gone });
+    // The port is that of the connection, so it says nothing about a visitor whom a proxy named.
+    const port = address === this.#connection.peer ? this.#context.port ?? 0 : 0;
+    return route.acquire({ fresh, address, port, signal: gone });
   }
 
   #borrow(stream: UpstreamStream): void {
@@ -181,11 +208,13 @@ export class HttpExchange {
     if (this.#cause !== undefined) throw this.#cause;
   }
 
-  async #sendWithBody(stream: UpstreamStream, text: string): Promise<void> {
+  async #sendWithBody({ options }: HttpRoute, stream: UpstreamStream, text: string): Promise<void> {
     const { reader } = this.#connection;
     const pump = this.#pump = new RequestPump(reader, this.#framing, {
       onProgress: this.#onProgress,
       onFailure: (error) => this.#cut(toCodedError(error)),
+      maxBytes: options?.maxBodyBytes,
+      keepsTrailer: options?.requestFields?.keeps,
     });
     if (this.#hop?.expectsContinue && reader.buffered === 0) {
       await stream.opened();
@@ -223,12 +252,15 @@ export class HttpExchange {
     if (head.status === 101 || (method === "CONNECT" && head.status < 300)) return await this.#switch(answer, hop);
     const keepAlive = this.#keepsAlive(framing);
     const upgrade = keepAlive && head.status === 426 ? hop.upgrade : undefined;
+    const edits = route.options?.responseFields;
+    edits?.apply(head.fields);
     this.#answering = true;
     const relayed = relayResponse(reader, this.#visitor, {
       framing,
       chunked: isChunked(framing, version),
       head: outgoingResponse(head, { framing, version, keepAlive, upgrade }),
       onProgress: this.#onProgress,
+      keepsTrailer: edits?.keeps,
     });
     if (relayed instanceof Promise) await relayed;
     this.#status = head.status;
@@ -348,7 +380,7 @@ export class HttpExchange {
   }
 
   /** Looks into forwarding fields only behind a trusted proxy. */
-  #whoAsks(fields: Fields): { address: string; proto: "http" | "https" } {
+  #whoAsks(fields: Fields): Asker {
     const { peer, trusted, context } = this.#connection;
     if (!trusted) return { address: peer, proto: context.proto };
     const facts = { peer, fields, trustedProxies: context.trustedProxies };

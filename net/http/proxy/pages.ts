@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { errorStatus } from "../error_status.ts";
 import { type CodedError, ERRORS } from "../../../protocol/errors.ts";
-import type { EdgeAnswer } from "./http_context.ts";
+import type { EdgeAnswer } from "./edge_answer.ts";
 
 const STYLE = "body{font:16px/1.5 system-ui,sans-serif;max-width:36rem;margin:15vh auto;padding:0 1rem;color:#222}" +
   "h1{font-size:1.4rem}p{margin:.6rem 0}code{color:#555}" +
@@ -10,6 +10,9 @@ const STYLE = "body{font:16px/1.5 system-ui,sans-serif;max-width:36rem;margin:15
 const CONTENT_SECURITY_POLICY = `default-src 'none'; style-src 'sha256-${
   createHash("sha256").update(STYLE).digest("base64")
 }'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
+
+/** The browser itself names the host beside it (RFC 7617 2.1). */
+const CHALLENGE = 'Basic realm="This service", charset="UTF-8"';
 
 /** The page that tells a visitor why there is no answer: HTML, or JSON when `Accept` names it before HTML. */
 export function errorPage(error: CodedError, accept: string | undefined): EdgeAnswer {
@@ -26,7 +29,8 @@ export function errorPage(error: CodedError, accept: string | undefined): EdgeAn
       ["Cache-Control", "no-store"],
       ["Content-Security-Policy", CONTENT_SECURITY_POLICY],
       ["X-Content-Type-Options", "nosniff"],
-      ...(status === 503 ? [["Retry-After", "5"]] as const : []),
+      ...(status === 401 ? [["WWW-Authenticate", CHALLENGE]] as const : []),
+      ...(status === 429 || status === 503 ? [["Retry-After", "5"]] as const : []),
     ],
     body: json
       ? jsonBody(error.code, { status, title, detail, fix })

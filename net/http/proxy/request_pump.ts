@@ -3,9 +3,11 @@ import { cleanTrailers } from "../hop_by_hop.ts";
 import type { HttpReader } from "../http_reader.ts";
 import { bodyDecoder } from "../../../protocol/http/body.ts";
 import type { BodyDecoder } from "../../../protocol/http/body_decoder.ts";
+import type { Fields, KeyedField } from "../../../protocol/http/field.ts";
 import type { Framing } from "../../../protocol/http/framing.ts";
 import { latin1Bytes } from "../../../protocol/http/serialise.ts";
 import { framedWrites } from "./framed_writes.ts";
+import { bodyTooLarge } from "./rule_options.ts";
 
 /** What is kept of a request's body, so that it can be sent once more. */
 const MAX_HELD_BYTES = 64 * 1024;
@@ -14,8 +16,12 @@ const MAX_HELD_BYTES = 64 * 1024;
 export interface RequestPumpOptions {
   /** Bytes of the body moved. */
   readonly onProgress: () => void;
-  /** The visitor's side failed: cut, or not HTTP. */
+  /** The visitor's side failed: cut, not HTTP, or too long. */
   readonly onFailure: (error: unknown) => void;
+  /** The most that the body may have, without its framing. */
+  readonly maxBytes?: number | undefined;
+  /** Which trailers go on, of those that may. */
+  readonly keepsTrailer?: ((field: KeyedField) => boolean) | undefined;
 }
 
 /**
@@ -28,7 +34,8 @@ export class RequestPump {
   readonly #chunked: boolean;
   readonly #options: RequestPumpOptions;
   #held: Uint8Array[] = [];
-  #heldBytes = 0;
+  /** Bytes of the body that have come. */
+  #bytes = 0;
   #head: string | undefined;
   #stream: Duplex | undefined;
   #running: Promise<void> = Promise.resolve();
@@ -49,7 +56,7 @@ export class RequestPump {
 
   /** Whether all that was read of the body is still held. */
   get holds(): boolean {
-    return this.#heldBytes <= MAX_HELD_BYTES;
+    return this.#bytes <= MAX_HELD_BYTES;
   }
 
   /** Whether the whole body was read from the visitor. */
@@ -114,8 +121,9 @@ export class RequestPump {
     this.#waiting = false;
     if (this.#replaying !== undefined) await this.#replaying;
     if (this.#stopped) return false;
+    this.#count(pieces);
     const end = this.#decoder.done;
-    const trailers = end ? cleanTrailers(this.#decoder.trailers) : undefined;
+    const trailers = end ? this.#trailers() : undefined;
     const writes = framedWrites({ head: this.#head, pieces, chunked: this.#chunked, end, trailers });
     this.#hold(pieces, { end, writes });
     this.#head = undefined;
@@ -126,17 +134,26 @@ export class RequestPump {
     return !end;
   }
 
+  #count(pieces: readonly Uint8Array[] | null): void {
+    for (const piece of pieces ?? []) this.#bytes += piece.length;
+    const { maxBytes = Infinity } = this.#options;
+    if (this.#bytes > maxBytes) throw bodyTooLarge(maxBytes);
+  }
+
+  #trailers(): Fields | undefined {
+    return cleanTrailers(this.#decoder.trailers, this.#options.keepsTrailer);
+  }
+
   /** Keeps a copy, since the bytes are only lent. The head is not part of it. */
   #hold(
     pieces: readonly Uint8Array[] | null,
     { end, writes }: { end: boolean; writes: readonly Uint8Array[] },
   ): void {
-    for (const piece of pieces ?? []) this.#heldBytes += piece.length;
     if (!this.holds) {
       this.#held = [];
       return;
     }
-    const trailers = end ? cleanTrailers(this.#decoder.trailers) : undefined;
+    const trailers = end ? this.#trailers() : undefined;
     const bare = this.#head === undefined
       ? writes
       : framedWrites({ head: undefined, pieces, chunked: this.#chunked, end, trailers });

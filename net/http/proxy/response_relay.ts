@@ -3,6 +3,7 @@ import { cleanTrailers } from "../hop_by_hop.ts";
 import type { HttpReader } from "../http_reader.ts";
 import { bodyDecoder } from "../../../protocol/http/body.ts";
 import type { BodyDecoder } from "../../../protocol/http/body_decoder.ts";
+import type { KeyedField } from "../../../protocol/http/field.ts";
 import type { Framing } from "../../../protocol/http/framing.ts";
 import { latin1Bytes } from "../../../protocol/http/serialise.ts";
 import { framedWrites } from "./framed_writes.ts";
@@ -15,6 +16,8 @@ export interface RelayOptions {
   /** The head for the visitor. */
   readonly head: string;
   readonly onProgress: () => void;
+  /** Which trailers go on, of those that may. */
+  readonly keepsTrailer?: ((field: KeyedField) => boolean) | undefined;
 }
 
 const NOTHING_YET: readonly Uint8Array[] = [];
@@ -45,7 +48,7 @@ async function relayBody({ reader, visitor, decoder, first }: Relay, options: Re
   for (;;) {
     const pieces = next instanceof Promise ? await next : next;
     const end = decoder.done;
-    const trailers = end && options.chunked ? cleanTrailers(decoder.trailers) : undefined;
+    const trailers = end && options.chunked ? cleanTrailers(decoder.trailers, options.keepsTrailer) : undefined;
     for (const bytes of framedWrites({ head, pieces, chunked: options.chunked, end, trailers })) {
       const written = visitor.write(bytes);
       if (written instanceof Promise) await written;

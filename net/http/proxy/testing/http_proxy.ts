@@ -6,6 +6,7 @@ import { memoryPair, type MemoryPairOptions } from "../../../memory_duplex.ts";
 import type { CodedError } from "../../../../protocol/errors.ts";
 import { latin1 } from "../../../../protocol/http/latin1.ts";
 import { latin1Bytes } from "../../../../protocol/http/serialise.ts";
+import type { HttpOptions } from "../../../../protocol/http_options.ts";
 import type {
   AcquireOptions,
   ExchangeFacts,
@@ -13,6 +14,7 @@ import type {
   RouteDecision,
   UpstreamStream,
 } from "../http_context.ts";
+import { compileHttpOptions } from "../rule_options.ts";
 import { serveHttpVisitor } from "../http_visitor.ts";
 
 /** One end of a conversation in text. */
@@ -135,6 +137,7 @@ export class FakeStream implements UpstreamStream {
 export interface EdgeOptions extends Partial<Omit<HttpVisitorContext, "limits" | "route">> {
   readonly limits?: Partial<HttpVisitorContext["limits"]>;
   readonly hostHeader?: string;
+  readonly options?: HttpOptions;
   readonly pair?: MemoryPairOptions;
   readonly decide?: (host: string, address: string) => RouteDecision | undefined;
   /** Prepares a stream before it is lent. */
@@ -154,6 +157,7 @@ export class Edge implements AsyncDisposable {
 
   constructor(options: EdgeOptions = {}) {
     this.#options = options;
+    const compiled = compileHttpOptions(options.options);
     const [near, far] = memoryPair(options.pair);
     this.visitor = new Peer(far);
     this.#deadline = new Deadline(3_600_000, () => {});
@@ -178,7 +182,12 @@ export class Edge implements AsyncDisposable {
         options.decide?.(host, address) ??
           {
             kind: "found",
-            route: { key: host, hostHeader: options.hostHeader, acquire: (how) => this.#acquire(how) },
+            route: {
+              key: host,
+              hostHeader: options.hostHeader,
+              options: compiled,
+              acquire: (how) => this.#acquire(how),
+            },
           },
     };
     this.serving = serveHttpVisitor(near, context);
