@@ -6,19 +6,22 @@ import { escapeText } from "../escape_text.ts";
 import { formatDuration } from "../parse_duration.ts";
 import { formatHostPort } from "../parse_listen.ts";
 import { type CertificateFacts, checkCertificate } from "./check_certificate.ts";
+import { type CertificateSources, checkCertificates, renderCertificates } from "./check_certificates.ts";
 import { type LoadedServerConfig, loadServerConfig } from "./config_path.ts";
 import { openState, storeExists } from "./open_state.ts";
 import { tokenState } from "./render_state.ts";
 import { stateFolderOf, toServerOptions } from "./server_options.ts";
 
 /** What the server would do; `--json` prints it as it is. */
-export interface CheckState {
+export interface CheckState extends CertificateSources {
   config: string;
   domain: string;
   hostname: string;
   listeners: { http: string; tls: string; admin: string; tcp: string };
   /** The pin is what `pktriot configure --pin` takes; there is none before the authority was made. */
   certificate: CertificateFacts | { kind: "own authority"; pin: string | null };
+  /** Networks of balancers that speak PROXY protocol. */
+  proxyProtocol: readonly string[];
   state: string;
   tokens: number;
   tunnels: number;
@@ -39,6 +42,8 @@ export async function check(context: CommandContext, { json }: { json?: boolean 
     certificate: pair === undefined
       ? { kind: "own authority", pin: await loadPin(stateFolderOf(loaded)) }
       : checkCertificate(pair, { path: loaded.config.tls?.certificate ?? "", now: Date.now() }),
+    ...await checkCertificates(options, Date.now()),
+    proxyProtocol: options.proxyProtocol?.from ?? [],
     state: stateFolderOf(loaded),
     ...await countState(loaded),
     trustedProxies: options.trustedProxies ?? [],
@@ -60,10 +65,15 @@ export function renderCheck(state: CheckState): string[] {
     certificate.kind === "own authority"
       ? `  use a certificate of its own authority, pin ${certificate.pin ?? "not yet made"}`
       : `  use the certificate of ${certificate.names}, valid until ${certificate.validTo}`,
+  ].map(escapeText);
+  lines.push(...renderCertificates(state));
+  const others = [
+    ...state.proxyProtocol.length === 0 ? [] : [`  demand PROXY protocol from ${state.proxyProtocol.join(", ")}`],
     `  keep its state in ${state.state}: valid tokens: ${state.tokens}, tunnels: ${state.tunnels}`,
     `  believe X-Forwarded-For of ${state.trustedProxies.join(", ") || "nobody"}`,
     `  give running streams ${formatDuration(state.drainMs)} when it is stopped`,
-  ].map(escapeText);
+  ];
+  lines.push(...others.map(escapeText));
   if (state.tokens + state.tunnels === 0) {
     lines.push("Nobody can connect yet: there is no token and no tunnel. Run `spokes token create`.");
   }

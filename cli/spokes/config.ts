@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { acmeDirectory } from "../../net/acme/acme_directories.ts";
 import { isHostName } from "../../protocol/host_name.ts";
 import { checked } from "../checked_schema.ts";
 import { parseDuration } from "../parse_duration.ts";
@@ -41,6 +42,34 @@ const addressSchema = z.string().refine((text) => {
   return place !== undefined && place.hostname !== "" && place.port !== 0;
 }, "it is not host:port");
 
+const networks = z.array(checked(z.string(), canonicalNetwork)).max(1_000);
+
+/** A secret among them: no message may repeat a value. */
+const eabSchema = z.strictObject({
+  key_id: z.string().min(1).max(1_024),
+  hmac_key: z.string().regex(/^[A-Za-z0-9_-]{16,1024}={0,2}$/, "it is not a key in base64url"),
+});
+
+const acmeSchema = z.strictObject({
+  directory: z.string().refine(
+    (text) => acmeDirectory(text) !== undefined,
+    "it is neither letsencrypt nor letsencrypt-staging nor an https:// URL",
+  ).optional(),
+  email: z.string().max(254).regex(/^[^\s@<>"',;]+@[^\s@<>"',;]+\.[^\s@<>"',;]+$/, "it is not an e-mail address")
+    .optional(),
+  ca: z.string().min(1).optional(),
+  eab: section(eabSchema),
+  dns_hook: z.string().min(1).optional(),
+}, {
+  error: (issue) => issue.code === "invalid_type" ? "it is neither off nor has it keys of its own" : undefined,
+});
+
+/** `acme:` with nothing below is on, with its defaults: whoever wrote it wants certificates. */
+const acmeSectionSchema = z.preprocess(
+  (value) => value === null ? {} : value === "off" || value === false ? undefined : value,
+  acmeSchema.optional(),
+);
+
 /** `spokes.yaml`: everything but `domain` may be left out. */
 export const serverConfigSchema = z.strictObject({
   domain: hostName,
@@ -63,7 +92,10 @@ export const serverConfigSchema = z.strictObject({
   admin: z.union([z.literal("off"), z.literal(false), z.strictObject({ listen: listenSchema })], {
     error: "it is neither off nor has it a listen address",
   }).optional(),
-  trusted_proxies: section(z.array(checked(z.string(), canonicalNetwork)).max(1_000)),
+  certificates: z.string().min(1).optional(),
+  acme: acmeSectionSchema,
+  proxy_protocol: section(z.strictObject({ from: networks.min(1, "it names no balancer") })),
+  trusted_proxies: section(networks),
   drain: durationSchema.optional(),
   limits: section(limitsSchema),
   log: section(z.strictObject({

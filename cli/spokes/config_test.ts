@@ -15,6 +15,13 @@ Deno.test("serverConfigSchema reads every form of a key", () => {
   });
   deepEqual(parse("limits: {head: 2s, visitors: 10}").limits, { headMs: 2_000, visitors: 10 });
   deepEqual(parse("drain: 1m").drain, 60_000);
+  deepEqual(["acme: off", "acme: false", ""].map((text) => parse(text).acme), [undefined, undefined, undefined]);
+  deepEqual(parse("acme:").acme, {});
+  deepEqual(parse("acme: {directory: 'https://ca.example/dir', email: a@b.example}").acme, {
+    directory: "https://ca.example/dir",
+    email: "a@b.example",
+  });
+  deepEqual(parse("proxy_protocol: {from: [10.0.0.1]}").proxy_protocol, { from: ["10.0.0.1"] });
 });
 
 const BAD: [name: string, text: string, message: RegExp][] = [
@@ -26,12 +33,26 @@ const BAD: [name: string, text: string, message: RegExp][] = [
   ["a key without its certificate", "tls: {key: k.pem}", /^s\.yaml:2:6: tls: certificate and key belong together$/],
   ["an unknown limit", "limits: {hed: 1s}", /^s\.yaml:2:10: limits\.hed: there is no such key$/],
   ["an unknown key", "domian: x", /^s\.yaml:2:1: domian: there is no such key$/],
+  ["an ACME directory without TLS", "acme: {directory: 'http://ca.example'}", /acme\.directory: it is neither letsenc/],
+  ["an e-mail address that is none", "acme: {email: me}", /^s\.yaml:2:15: acme\.email: it is not an e-mail address$/],
+  ["an unknown key of acme", "acme: {mail: a@b.example}", /^s\.yaml:2:8: acme\.mail: there is no such key$/],
+  ["acme that is neither", "acme: yes", /^s\.yaml:2:7: acme: it is neither off nor has it keys of its own$/],
+  ["a key without its id", "acme: {eab: {hmac_key: abcdefghijklmnopqrst}}", /acme\.eab\.key_id: /],
+  ["PROXY protocol from nobody", "proxy_protocol: {from: []}", /proxy_protocol\.from: it names no balancer$/],
+  ["PROXY protocol from no network", "proxy_protocol: {from: [x]}", /proxy_protocol\.from\.0: "x" is not an address/],
   [
     "an admin listener that is neither",
     "admin: yes",
     /^s\.yaml:2:8: admin: it is neither off nor has it a listen address$/,
   ],
 ];
+
+Deno.test("serverConfigSchema does not repeat a secret that it refuses", () => {
+  throws(() => parse("acme: {eab: {key_id: a, hmac_key: canary/canary/canary/canary}}"), (error: Error) => {
+    return /acme\.eab\.hmac_key: it is not a key in base64url$/.test(error.message) &&
+      !error.message.includes("canary");
+  });
+});
 
 for (const [name, text, message] of BAD) {
   Deno.test(`serverConfigSchema refuses ${name}, with its place`, () => {

@@ -133,6 +133,53 @@ Deno.test("spokes check refuses a certificate that is not there, or does not bel
   match((await server.run("check")).err[0] ?? "", /^error E6002: .*none\.pem/);
 });
 
+Deno.test("spokes check tells which certificates it would use, get and demand", async () => {
+  await using server = await initialised();
+  const [key = "", chain = ""] = await pemOf(server);
+  const certs = `${server.folder}/certs`;
+  await Deno.mkdir(`${certs}/sub`, { recursive: true });
+  const write = (name: string, text: string, mode: number) => Deno.writeTextFile(`${certs}/${name}`, text, { mode });
+  await write("sub/fullchain.pem", chain, 0o644);
+  await write("sub/privkey.pem", key, 0o600);
+  await write("open.crt", chain, 0o644);
+  await write("open.key", key, 0o644);
+  const settings = "domain: d.test\nhostname: t.d.test\nacme: {directory: letsencrypt-staging}\n" +
+    "proxy_protocol: {from: [10.0.0.0/8]}\n";
+  await Deno.writeTextFile(server.config, settings);
+  const { code, out } = await server.run("check");
+  const text = out.join("\n");
+  equal(code, 0);
+  match(text, /get certificates from https:\/\/acme-staging.*\n +for t\.d\.test, by an answer at port 80 or 443/);
+  match(
+    text,
+    /use the certificates in .*certs: 2 found\n +E6002: Cannot trust the key ".*open\.key": everybody may read/,
+  );
+  match(text, /\| open\.crt +\| +\| +\| not used \|/);
+  match(text, /\| sub\/fullchain\.pem \| example\.com, tunnel\.spokes\.internal \| 2\S+Z \| valid +\|/);
+  match(text, /demand PROXY protocol from 10\.0\.0\.0\/8/);
+  // A name that the operator has a certificate for is not asked of an authority.
+  await Deno.writeTextFile(server.config, "domain: example.com\nacme:\n");
+  const { acme, certificates } = JSON.parse((await server.run("check", "--json")).out.join("\n"));
+  deepEqual(acme, { directory: "https://acme-v02.api.letsencrypt.org/directory", wanted: [] });
+  deepEqual(certificates.files.map(({ status }: { status: string }) => status), ["not used", "valid"]);
+});
+
+Deno.test("spokes check refuses a folder, a hook or an authority's root that is not there", async () => {
+  await using server = await place();
+  for (
+    const [settings, fault] of [
+      ["certificates: no", /E6002: Cannot read the certificates in ".*no"/],
+      ["acme: {dns_hook: no.sh}", /the DNS hook ".*no\.sh" cannot be run/],
+      ["acme: {ca: no.pem}", /E6002: Cannot read .*no\.pem/],
+    ] as const
+  ) {
+    await Deno.writeTextFile(server.config, `domain: example.com\n${settings}\n`, { mode: 0o600 });
+    const { code, err } = await server.run("check");
+    equal(code, 1);
+    match(err[0] ?? "", fault);
+  }
+});
+
 /** Key and chain of a server's own certificate. */
 async function pemOf({ folder }: Place): Promise<[key: string, chain: string]> {
   const pem = await Deno.readTextFile(`${folder}/state/endpoint.pem`);

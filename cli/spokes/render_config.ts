@@ -43,6 +43,26 @@ tls:
   # certificate: fullchain.pem
   # key: privkey.pem
 
+# Certificates of your own for any names, as pairs of files: NAME.crt with NAME.key, or fullchain.pem with privkey.pem.
+# The folder is watched: new ones are used at once. A folder named certs beside this file is used without this line.
+# certificates: certs
+
+# Certificates from an authority (ACME), renewed for ever: for the name above, and for domains of tunnels whose TLS ends at
+# this server. The authority must reach this machine at port 80 or 443 of those names.
+# acme:
+#   directory: letsencrypt # letsencrypt, letsencrypt-staging, or an https:// URL
+#   email: you@${values.domain}
+#   ca: authority.pem # for a private authority: the root certificate of its own HTTPS
+#   dns_hook: dns-hook.sh # a program that sets DNS records; with it *.${values.domain} has a certificate too
+#   eab: # for authorities that know their customers: what they gave out
+#     key_id: id-from-the-authority
+#     hmac_key: key-from-the-authority
+
+# Balancers in front that begin every connection with a PROXY protocol header (version 1 or 2): from them it is demanded,
+# and nobody else may send one.
+# proxy_protocol:
+#   from: [10.0.0.0/8]
+
 # Visitors over TCP: tunnels allocate their ports in this range.
 tcp:
   # bind: "::"

@@ -12,7 +12,8 @@ function parse(text: string): ServerConfig {
 /** The text with every commented key (not the prose) switched on. */
 function uncommented(text: string): string {
   const keys =
-    "hostname|address|public_port|certificate|key|bind|ports|listen|trusted_proxies|drain|log|limits|level|format";
+    "hostname|address|public_port|certificate|key|bind|ports|listen|trusted_proxies|drain|log|limits|level|format|" +
+    "certificates|acme|directory|email|ca|dns_hook|eab|key_id|hmac_key|proxy_protocol|from";
   const limits = LIMIT_KEYS.map(({ key }) => key).join("|");
   return text.replace(new RegExp(`^( *)# ( *(?:${keys}|${limits}):)`, "gm"), "$1$2");
 }
@@ -48,4 +49,9 @@ Deno.test("renderServerConfig() shows the defaults in comments that can be switc
   equal(config.address, "example.com:443");
   deepEqual(config.log, { level: "info", format: "text" });
   deepEqual(config.trusted_proxies, ["10.0.0.0/8"]);
+  equal(config.certificates, "certs");
+  equal(config.acme?.directory, "letsencrypt");
+  equal(config.acme?.dns_hook, "dns-hook.sh");
+  deepEqual(config.acme?.eab, { key_id: "id-from-the-authority", hmac_key: "key-from-the-authority" });
+  deepEqual(config.proxy_protocol, { from: ["10.0.0.0/8"] });
 });

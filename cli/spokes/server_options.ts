@@ -1,21 +1,30 @@
 import { resolve } from "node:path";
-import type { ListenAddress, ServerOptions } from "../../server/options.ts";
+import { acmeDirectory } from "../../net/acme/acme_directories.ts";
+import { checkHook } from "../../net/acme/run_hook.ts";
+import type { ListenAddress, ServerAcmeOptions, ServerOptions } from "../../server/options.ts";
 import { CodedError } from "../../protocol/errors.ts";
 import type { HostPort } from "../parse_listen.ts";
 import type { LoadedServerConfig } from "./config_path.ts";
 
 /** State beside the configuration file, unless it says otherwise. */
 const DEFAULT_STATE = "state";
+/** Certificates of the operator's own, when there is such a folder and the configuration names none. */
+const DEFAULT_CERTIFICATES = "certs";
 
 /** The folder of the store, the CA and the certificate. */
 export function stateFolderOf({ folder, config }: LoadedServerConfig): string {
   return resolve(folder, config.state ?? DEFAULT_STATE);
 }
 
-/** A configuration as `serve()` takes it; certificate and key are read. @throws {CodedError} CERTIFICATE_INVALID */
+/**
+ * A configuration as `serve()` takes it; the files that it names are read.
+ * @throws {CodedError} CERTIFICATE_INVALID, DNS_HOOK_FAILED
+ */
 export async function toServerOptions(loaded: LoadedServerConfig): Promise<ServerOptions> {
   const { config } = loaded;
   const certificate = await readPair(loaded);
+  const acme = await acmeOf(loaded);
+  const certificatesDir = await certificatesFolderOf(loaded);
   return {
     domain: config.domain,
     ...(config.hostname === undefined ? {} : { hostname: config.hostname }),
@@ -28,6 +37,9 @@ export async function toServerOptions(loaded: LoadedServerConfig): Promise<Serve
       ...(certificate === undefined ? {} : { certificate }),
     },
     tcp: { ...(config.tcp?.bind === undefined ? {} : { bind: config.tcp.bind }), ...config.tcp?.ports },
+    ...(acme === undefined ? {} : { acme }),
+    ...(certificatesDir === undefined ? {} : { certificatesDir }),
+    ...(config.proxy_protocol === undefined ? {} : { proxyProtocol: config.proxy_protocol }),
     ...adminOf(config.admin),
     trustedProxies: config.trusted_proxies ?? [],
     ...(config.drain === undefined ? {} : { drainMs: config.drain }),
@@ -48,6 +60,32 @@ function publicPortOf(publicPort: number | undefined): { publicPort?: number } {
 function adminOf(admin: LoadedServerConfig["config"]["admin"]): Pick<ServerOptions, "admin"> {
   if (admin === undefined) return {};
   return { admin: typeof admin === "object" ? listenOf(admin.listen) : false };
+}
+
+/** One that is named must be there, or the server would run without its certificates (security R40). */
+async function certificatesFolderOf({ folder, config }: LoadedServerConfig): Promise<string | undefined> {
+  if (config.certificates !== undefined) return resolve(folder, config.certificates);
+  const usual = resolve(folder, DEFAULT_CERTIFICATES);
+  try {
+    return (await Deno.stat(usual)).isDirectory ? usual : undefined;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    return usual; // It may be there: the server says why it cannot be used.
+  }
+}
+
+async function acmeOf({ folder, config }: LoadedServerConfig): Promise<ServerAcmeOptions | undefined> {
+  if (config.acme === undefined) return undefined;
+  const { directory, email, ca, eab, dns_hook: hook } = config.acme;
+  const dnsHook = hook === undefined ? undefined : resolve(folder, hook);
+  if (dnsHook !== undefined) await checkHook(dnsHook);
+  return {
+    directory: acmeDirectory(directory ?? "letsencrypt")!,
+    ...(email === undefined ? {} : { email }),
+    ...(ca === undefined ? {} : { ca: await readPem(resolve(folder, ca)) }),
+    ...(eab === undefined ? {} : { eab: { keyId: eab.key_id, hmacKey: eab.hmac_key } }),
+    ...(dnsHook === undefined ? {} : { dnsHook }),
+  };
 }
 
 async function readPair(

@@ -1,0 +1,111 @@
+import {
+  type CertificatePair,
+  coverageFault,
+  isCurrent,
+  isExpired,
+  readCertificatePair,
+} from "../../net/certificate.ts";
+import { CertificateTable } from "../../net/certificate_table.ts";
+import { SILENT } from "../../net/log.ts";
+import { CertificateFolder, type FolderCertificate } from "../../server/certificates/certificate_folder.ts";
+import { type WantedCertificate, wantedCertificates } from "../../server/certificates/wanted_certificates.ts";
+import type { ServerOptions } from "../../server/options.ts";
+import { escapeText } from "../escape_text.ts";
+import { renderTable } from "../table.ts";
+
+/** A file of the folder of the operator's own certificates. */
+export interface CertificateRow {
+  file: string;
+  names: readonly string[];
+  /** ISO 8601; empty when nothing could be read. */
+  expires: string;
+  status: "valid" | "expired" | "not valid yet" | "not used";
+  /** Why it is not used. */
+  reason?: string;
+}
+
+/** Where certificates beside that of the tunnel endpoint come from. */
+export interface CertificateSources {
+  /** The operator's own; null when there is no such folder. */
+  certificates: { folder: string; files: readonly CertificateRow[] } | null;
+  /** Those got from an authority; null when there is none. */
+  acme: { directory: string; wanted: readonly WantedCertificate[] } | null;
+  /** What works, but not as the operator may think. */
+  warnings: readonly string[];
+}
+
+/** Reads the folder, and tells what would be asked of the authority. @throws {CodedError} CERTIFICATE_INVALID */
+export async function checkCertificates(options: ServerOptions, now: number): Promise<CertificateSources> {
+  const { domain, hostname = domain, certificatesDir, acme, tls } = options;
+  const given = tls?.certificate === undefined ? undefined : readCertificatePair(tls.certificate);
+  const table = new CertificateTable(["given", "folder"]);
+  if (given !== undefined) table.set("given", [given]);
+  const certificates = certificatesDir === undefined ? null : {
+    folder: certificatesDir,
+    files: await readFolder(certificatesDir, table, now),
+  };
+  const fault = given === undefined
+    ? undefined
+    : coverageFault(given, hostname, "the certificate of the tunnel endpoint");
+  return {
+    certificates,
+    acme: acme === undefined ? null : {
+      directory: acme.directory ?? "",
+      wanted: wantedCertificates({
+        ...{ domain, hostname, hasDnsHook: acme.dnsHook !== undefined },
+        isCovered: (name) => {
+          const pair = table.lookup(name, { now });
+          return pair !== undefined && isCurrent(pair, now);
+        },
+      }),
+    },
+    warnings: fault === undefined ? [] : [fault.message],
+  };
+}
+
+/** The lines of `check`, and the table of files. */
+export function renderCertificates({ certificates, acme, warnings }: CertificateSources): string[] {
+  const lines = warnings.map((warning) => `  warning: ${warning}`);
+  if (acme !== null) {
+    lines.push(`  get certificates from ${acme.directory}:`);
+    for (const { names, by } of acme.wanted) lines.push(`    for ${names.join(", ")}, by ${PROOFS[by]}`);
+    lines.push(`    for domains of tunnels whose TLS ends here, by ${PROOFS.edge}`);
+  }
+  if (certificates === null) return lines.map(escapeText);
+  lines.push(`  use the certificates in ${certificates.folder}: ${certificates.files.length} found`);
+  lines.push(...certificates.files.flatMap(({ reason }) => reason === undefined ? [] : [`    ${reason}`]));
+  const escaped = lines.map(escapeText);
+  if (certificates.files.length === 0) return escaped;
+  const rows = certificates.files.map(({ file, names, expires, status }) => [file, names.join(", "), expires, status]);
+  return [...escaped, ...renderTable(["File", "Names", "Expires", "Status"], rows)];
+}
+
+const PROOFS: Readonly<Record<WantedCertificate["by"], string>> = {
+  dns: "a DNS record (dns-01)",
+  edge: "an answer at port 80 or 443 (http-01, tls-alpn-01)",
+};
+
+async function readFolder(
+  path: string,
+  table: CertificateTable<"given" | "folder">,
+  now: number,
+): Promise<CertificateRow[]> {
+  await using folder = new CertificateFolder(path, { log: SILENT, onChange: (pairs) => table.set("folder", pairs) });
+  await folder.look();
+  return folder.certificates.map((certificate) => toRow(certificate, now));
+}
+
+function toRow({ file, pair, fault }: FolderCertificate, now: number): CertificateRow {
+  return {
+    file,
+    names: pair?.names ?? [],
+    expires: pair?.notAfter.toISOString() ?? "",
+    status: pair === undefined ? "not used" : statusOf(pair, now),
+    ...(fault === undefined ? {} : { reason: `${fault.code}: ${fault.message}` }),
+  };
+}
+
+function statusOf(pair: CertificatePair, now: number): CertificateRow["status"] {
+  if (isExpired(pair, now)) return "expired";
+  return isCurrent(pair, now) ? "valid" : "not valid yet";
+}
