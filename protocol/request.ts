@@ -7,6 +7,29 @@ const nothing = z.object({});
 const port = z.int().min(1).max(65_535);
 const domain = z.string().min(1).max(253);
 
+/** A domain that a tunnel has asked for, or has proven to be theirs. */
+const domainState = z.object({
+  domain,
+  /** `expired`: nobody looks for the record any more; `taken`: it belongs to another tunnel. */
+  status: z.enum(["pending", "verified", "expired", "taken"]),
+  /** The TXT record that proves it; absent when it is verified. */
+  txt: z.object({ name: z.string(), value: z.string() }).optional(),
+  /** The verified domain above it that covers it. */
+  coveredBy: domain.optional(),
+  /** When it was asked for, or verified (ISO 8601); absent when it is covered. */
+  since: z.string().optional(),
+  /** When the server last looked for the record (ISO 8601), and what was wrong. */
+  checked: z.string().optional(),
+  reason: z.string().optional(),
+});
+
+/** Where the domain must point so that visitors come here. */
+const pointing = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("cname"), hostname: z.string() }),
+  /** The top of a zone, where a CNAME cannot be: A and AAAA records with the addresses of `hostname`, as far as they are known. */
+  z.object({ kind: z.literal("addresses"), hostname: z.string(), addresses: z.array(z.string()) }),
+]);
+
 /** Requests a client may make over control: parameters and result of each. */
 export const REQUESTS = {
   /** A free port, or the one asked for; what the tunnel owns already is simply confirmed. */
@@ -17,6 +40,13 @@ export const REQUESTS = {
   "name.check": { params: z.object({ domain }), result: nothing },
   "name.release": { params: z.object({ domain }), result: nothing },
   "name.list": { params: nothing, result: z.object({ names: z.array(domain) }) },
+  /** Asks to prove that a domain is theirs; says what to set in the DNS. What was asked before is confirmed. */
+  "domain.add": { params: z.object({ domain }), result: domainState.extend({ pointing }) },
+  /** Has the server look for the record now. */
+  "domain.verify": { params: z.object({ domain }), result: domainState },
+  "domain.list": { params: nothing, result: z.object({ domains: z.array(domainState) }) },
+  /** Gives a domain up, verified or not. */
+  "domain.remove": { params: z.object({ domain }), result: nothing },
   /** Whether the rule would be accepted; claims nothing. */
   "rule.check": { params: z.object({ rule: ruleSchema }), result: nothing },
   /** What became of the rules that the running `serve` session publishes; absent without such a session. */
@@ -38,6 +68,8 @@ export const REQUESTS = {
   "token.rotate": { params: nothing, result: z.object({ token: z.string() }) },
 } as const;
 
+export type DomainState = z.infer<typeof domainState>;
+export type DomainPointing = z.infer<typeof pointing>;
 /** Name of a request. */
 export type RequestMethod = keyof typeof REQUESTS;
 export type RequestParams<M extends RequestMethod> = z.input<(typeof REQUESTS)[M]["params"]>;

@@ -15,6 +15,10 @@ import { type AdminListener, listenAdmin } from "./admin.ts";
 import { Authenticator } from "./authenticator.ts";
 import { type Authority, createAuthority, needsRenewal, openAuthority, renewLeaf } from "./authority.ts";
 import { ConnectionCounter } from "./connection_counter.ts";
+import { createDns } from "./dns.ts";
+import { DomainLooks } from "./domain_looks.ts";
+import { edgeHost } from "./domain_pointing.ts";
+import { DomainProofs } from "./domain_proofs.ts";
 import { HttpEdge } from "./edge/http_edge.ts";
 import { TcpEdge } from "./edge/tcp_edge.ts";
 import { DEFAULT_SERVER_LIMITS, type ServerLimits } from "./limits.ts";
@@ -33,6 +37,8 @@ import { TunnelEndpoint } from "./tunnel_endpoint.ts";
 
 /** How often liveness is looked at: a fifth of the shortest time that depends on it. */
 const SWEEP_MS = 1_000;
+/** How often the server looks which records of domains are due: a sixth of the shortest time between two looks. */
+const DOMAIN_LOOKS_MS = 10_000;
 /** How often the server looks whether its own certificate is due. */
 const RENEWAL_CHECK_MS = 3_600_000;
 
@@ -79,6 +85,7 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
   const state = stack.use(
     await openServerState(store, {
       ...{ domain, hostname, ports: tcp, log, temporaryTunnelMs: limits.temporaryTunnelMs },
+      withoutProof: (options.domains?.withoutProof ?? []).map((name) => checkedName(name, "domain without proof")),
       probe: (port) => tcpEdge.probe(port),
     }),
   );
@@ -115,6 +122,19 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
     },
   });
 
+  const dns = createDns(options.domains);
+  const looks = stack.use(
+    new DomainLooks({
+      ...{ state, dns, log },
+      tell: (tunnel, notice) => void sessions.serving(tunnel)?.send({ kind: "notice", ...notice }),
+    }),
+  );
+  const proofs = stack.use(
+    new DomainProofs({ state, looks, dns, edge: edgeHost(options.address, hostname) }),
+  );
+  stack.use(state.names.watchProven((proven) => void sessions.refreshDomain(proven)));
+  repeat(stack, DOMAIN_LOOKS_MS, () => void looks.tick());
+
   const unauthenticated = new ConnectionCounter({
     perAddress: limits.unauthenticatedPerAddress,
     total: limits.unauthenticated,
@@ -124,7 +144,7 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
   const tlsOptions = { ...DEFAULTS.tls, ...options.tls };
   const about = { hostname, version: VERSION, domain, httpPort, tlsPort: 0 };
   const authenticator = new Authenticator({ state, metrics, log });
-  const endpoint = new TunnelEndpoint({ state, sessions, authenticator, limits, log, about });
+  const endpoint = new TunnelEndpoint({ state, sessions, proofs, authenticator, limits, log, about });
   const tls = stack.use(
     await listenTlsFront({
       hostname: tlsOptions.hostname,

@@ -5,6 +5,7 @@ import { CodedError, ProtocolError, StreamResetError, toCodedError } from "../pr
 import { MAX_NETWORKS_PER_RULE, MAX_OPEN_REQUESTS, MAX_RULES } from "../protocol/limits.ts";
 import type { ControlMessage, Hello, UnknownMessage, Welcome } from "../protocol/message.ts";
 import type { Rule } from "../protocol/rule.ts";
+import type { DomainProofs } from "./domain_proofs.ts";
 import type { ServerLimits } from "./limits.ts";
 import { answerRequest } from "./requests.ts";
 import { RuleUpdates } from "./rule_updates.ts";
@@ -17,6 +18,7 @@ import type { Tunnel } from "./state/tunnels.ts";
 export interface ControlLoopParts {
   state: ServerState;
   sessions: Sessions;
+  proofs: Pick<DomainProofs, "add" | "verify" | "list" | "remove">;
   limits: Readonly<ServerLimits>;
   log: Logger;
   /** What `welcome` tells about this server. */

@@ -47,6 +47,13 @@ export interface ServerOptions {
   proxyProtocol?: { from: readonly string[] };
   /** Health and metrics; `false` switches them off. @default 127.0.0.1:9400 */
   admin?: Partial<ListenAddress> | false;
+  /** How tunnels prove that domains of their own are theirs. */
+  domains?: {
+    /** Resolvers that are asked, `address` or `address:port`. @default what the system uses */
+    resolvers?: readonly string[];
+    /** Domains below which any tunnel may take a name without proof. @default none */
+    withoutProof?: readonly string[];
+  };
   /** Networks whose `X-Forwarded-For` is believed. @default none */
   trustedProxies?: readonly string[];
   /** How long running streams may go on after a stop was asked for. @default 30_000 */

@@ -3,6 +3,7 @@ import { CodedError, toCodedError } from "../protocol/errors.ts";
 import { canonicalHost } from "../protocol/host_name.ts";
 import { type ControlMessageOf, describeIssue } from "../protocol/message.ts";
 import { type RequestMethod, type RequestParams, type RequestResult, REQUESTS } from "../protocol/request.ts";
+import type { DomainProofs } from "./domain_proofs.ts";
 import type { Session } from "./session.ts";
 import type { Sessions } from "./sessions.ts";
 import type { ServerState } from "./state/server_state.ts";
@@ -12,6 +13,7 @@ export interface RequestContext {
   session: Session;
   sessions: Sessions;
   state: ServerState;
+  proofs: Pick<DomainProofs, "add" | "verify" | "list" | "remove">;
   log: Logger;
 }
 
@@ -43,6 +45,13 @@ const HANDLERS: Handlers = {
     return {};
   },
   "name.list": (_params, { session, state }) => ({ names: state.names.listOf(session.tunnel.id) }),
+  "domain.add": ({ domain }, { session, proofs }) => proofs.add(session.tunnel, domain),
+  "domain.verify": ({ domain }, { session, proofs }) => proofs.verify(session.tunnel, domain),
+  "domain.list": (_params, { session, proofs }) => ({ domains: proofs.list(session.tunnel) }),
+  "domain.remove": async ({ domain }, { session, proofs }) => {
+    await proofs.remove(session.tunnel, domain);
+    return {};
+  },
   "rule.check": ({ rule }, { session }) => {
     session.publisher.check(
       { firewall: [], transport: "tcp", ...rule } as Parameters<typeof session.publisher.check>[0],

@@ -85,13 +85,13 @@ export class Domains implements Disposable {
    * Notes that the tunnel wants to prove a domain. What it asked for before keeps its value, so that a record that is set stays
    * right, and begins anew when it was given up. Throws `NAME_INVALID` and `QUOTA_EXCEEDED`; the domain is valid otherwise.
    */
-  add(tunnel: Claimant, domain: string): Promise<DomainRequest> {
+  async add(tunnel: Claimant, domain: string): Promise<DomainRequest> {
     if (challengeName(domain).length > MAX_NAME_CHARACTERS) {
-      throw new CodedError("NAME_INVALID", `"${domain}" is too long: ${challengeName(domain)} is not a name any more`);
+      throw new CodedError("NAME_INVALID", `"${domain}" is too long: the name of its TXT record would be no name`);
     }
     const key = `${tunnel.id}.${domain}`;
     const family = tunnel.parent ?? tunnel.id;
-    return retryOnConflict(async () => {
+    return await retryOnConflict(async () => {
       const entry = await this.#store.get(PREFIX + key);
       const known = entry === null ? undefined : parseRequest(entry.value);
       if (known !== undefined && !this.isExpired(known)) return known;

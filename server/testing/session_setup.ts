@@ -7,7 +7,10 @@ import { CodedError } from "../../protocol/errors.ts";
 import type { ControlMessage, ControlMessageOf, Hello, Welcome } from "../../protocol/message.ts";
 import type { StreamOpen } from "../../protocol/stream_message.ts";
 import { ControlLoop } from "../control_loop.ts";
+import { DomainLooks } from "../domain_looks.ts";
+import { DomainProofs } from "../domain_proofs.ts";
 import { DEFAULT_SERVER_LIMITS, type ServerLimits } from "../limits.ts";
+import type { Dns } from "../dns.ts";
 import type { PublishedRule } from "../published_rule.ts";
 import { Router } from "../router.ts";
 import type { Session } from "../session.ts";
@@ -19,8 +22,13 @@ import type { ChannelStream } from "../../net/channel_stream.ts";
 /** Everything behind the tunnel endpoint, in memory. */
 export interface SessionSetup extends AsyncDisposable {
   readonly state: StateSetup["state"];
+  readonly clock: StateSetup["clock"];
   readonly sessions: Sessions;
   readonly router: Router;
+  readonly looks: DomainLooks;
+  readonly proofs: DomainProofs;
+  /** The DNS: TXT records by name; a name without an entry has none. */
+  readonly records: Map<string, string[]>;
   /** Ports that are open, with their rules. */
   readonly ports: Map<number, PublishedRule>;
   /** Sessions that ended, with the reason. */
@@ -72,14 +80,25 @@ export async function setUpSessions(limits: Partial<ServerLimits> = {}): Promise
       },
     },
   });
+  const records = new Map<string, string[]>();
+  const dns: Dns = {
+    txt: (name) => Promise.resolve([{ resolver: "test", records: records.get(name) ?? [] }]),
+    addresses: () => Promise.resolve(["192.0.2.1"]),
+  };
+  const looks = new DomainLooks({
+    ...{ state, dns, log: SILENT, now: () => setup.clock.now },
+    tell: (tunnel, notice) => void sessions.serving(tunnel)?.send({ kind: "notice", ...notice }),
+  });
+  const proofs = new DomainProofs({ state, looks, dns, edge: "edge.example.test" });
+  const watch = state.names.watchProven((domain) => void sessions.refreshDomain(domain));
   const about = { hostname: "example.test", version: "0", domain: "example.test", httpPort: 80, tlsPort: 443 };
   return {
-    ...{ state, sessions, router, ports, ended },
+    ...{ state, clock: setup.clock, sessions, router, looks, proofs, records, ports, ended },
     enrolled: () => setup.tunnel().then(({ tunnel }) => tunnel),
     dial(tunnel, options = {}) {
       const [near, far] = memoryPair(options);
       let admitted = true;
-      const loop = new ControlLoop({ state, sessions, limits: resolved, log: SILENT, about }, {
+      const loop = new ControlLoop({ state, sessions, proofs, limits: resolved, log: SILENT, about }, {
         tunnel,
         control: new ControlChannel(near, { client: false, secure: true }),
         from: "192.0.2.1",
@@ -109,6 +128,9 @@ export async function setUpSessions(limits: Partial<ServerLimits> = {}): Promise
       return peer;
     },
     async [Symbol.asyncDispose]() {
+      watch[Symbol.dispose]();
+      await looks[Symbol.asyncDispose]();
+      proofs[Symbol.dispose]();
       for (const { transport } of peers) transport.reset();
       await Promise.all(peers.map(({ served }) => served));
       await Promise.all(sessions.all.map((session) => session.end(new CodedError("SERVER_DRAINING"))));
