@@ -2,7 +2,7 @@ import { Deadline } from "../net/deadline.ts";
 import type { ChannelStream } from "../net/channel_stream.ts";
 import type { MaybePromise } from "../net/duplex.ts";
 import { CodedError, StreamResetError } from "../protocol/errors.ts";
-import type { AcquireOptions, HttpRoute, UpstreamStream } from "./edge/http_context.ts";
+import type { AcquireOptions, HttpRoute, UpstreamStream } from "../net/http/proxy/http_context.ts";
 import type { PublishedRule, Visit } from "./published_rule.ts";
 
 /** An attached stream that carried no request for so long is given back, before a typical target (75 s) closes it under us. */

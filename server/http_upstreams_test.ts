@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { DataChannel } from "../net/data_channel.ts";
 import { memoryPair } from "../net/memory_duplex.ts";
 import type { HttpRule } from "../protocol/rule.ts";
-import type { UpstreamStream } from "./edge/http_context.ts";
+import type { UpstreamStream } from "../net/http/proxy/http_context.ts";
 import { HttpUpstreams } from "./http_upstreams.ts";
 import { PublishedRule } from "./published_rule.ts";
 

@@ -3,7 +3,7 @@ import { CodedError } from "../protocol/errors.ts";
 import { type Rule, ruleId } from "../protocol/rule.ts";
 import type { StreamOpen } from "../protocol/stream_message.ts";
 import { compileFirewall } from "./firewall.ts";
-import type { HttpRoute } from "./edge/http_context.ts";
+import type { HttpRoute } from "../net/http/proxy/http_context.ts";
 import type { Tunnel } from "./state/tunnels.ts";
 
 /** The session that a rule belongs to: opens streams to its client. */
