@@ -28,6 +28,102 @@ tcp: # nothing yet
   deepEqual(tcp, []);
 });
 
+Deno.test("clientConfigSchema reads how certificates are got", () => {
+  for (const directory of ["letsencrypt", "letsencrypt-staging", "https://ca.example:14000/dir"]) {
+    deepEqual(parse(`acme: {directory: "${directory}", email: a@example.org, ca: /root.pem}`).acme, {
+      directory,
+      email: "a@example.org",
+      ca: "/root.pem",
+    });
+  }
+  for (const text of ["", "acme:", "acme: {}"]) deepEqual(parse(text).acme ?? {}, {});
+});
+
+function rule(keys: string): string {
+  return `http:\n- domain: a.example.com\n  target: a:1\n  ${keys}\n`;
+}
+
+const BAD_RULES: [name: string, text: string, message: RegExp][] = [
+  ["a word for TLS that is none", rule("tls: yes-please"), /^c\.yaml:7:8: http\.0\.tls: it is not letsencrypt, server/],
+  ["TLS that is a list", rule("tls: [server]"), /^c\.yaml:7:8: http\.0\.tls: it is not letsencrypt/],
+  ["a certificate without key", rule("tls: {certificate: /c.pem}"), /^c\.yaml:7:8: http\.0\.tls\.key: .*missing/],
+  [
+    "a misspelt key of TLS",
+    rule("tls: {certificate: /c, key: /k, chain: /x}"),
+    /^c\.yaml:7:35: http\.0\.tls\.chain: there is no such key/,
+  ],
+  [
+    "two ends of TLS",
+    rule('tls: {target: "a:1", key: /k.pem}'),
+    /^c\.yaml:7:24: http\.0\.tls\.key: there is no such key/,
+  ],
+  ["a pass-through to a folder", rule("tls: {target: /srv}"), /^c\.yaml:7:17: http\.0\.tls\.target: .*host:port/],
+  ["a redirect that is a word", rule('redirect: "yes"'), /^c\.yaml:7:13: http\.0\.redirect: /],
+  [
+    "a password in the clear",
+    rule("basicAuth: [{user: a, hash: secret}]"),
+    /^c\.yaml:7:31: http\.0\.basicAuth\.0\.hash: .*scrypt/,
+  ],
+  [
+    "a user with a colon",
+    rule('basicAuth: [{user: "a:b", hash: x}]'),
+    /^c\.yaml:7:22: http\.0\.basicAuth\.0\.user: .*colon/,
+  ],
+  ["a redirect to no URL", rule("redirectTo: www.b.test"), /^c\.yaml:7:15: http\.0\.redirectTo: .*is not a URL/],
+  [
+    "a status that redirects nowhere",
+    rule('redirectTo: {url: "https://b.test", status: 200}'),
+    /^c\.yaml:7:\d+: http\.0\.redirectTo/,
+  ],
+  [
+    "a relative prefix",
+    rule("stripPrefix: app"),
+    /^c\.yaml:7:16: http\.0\.stripPrefix: it is not a path such as \/app/,
+  ],
+  [
+    "a header name that is none",
+    rule('requestHeaders: {set: {"A b": c}}'),
+    /^c\.yaml:7:\d+: http\.0\.requestHeaders\.set\.A b: /,
+  ],
+  [
+    "a header value that ends a line",
+    rule('responseHeaders: {set: {A: "b\\r\\nC: d"}}'),
+    /^c\.yaml:7:\d+: http\.0\.responseHeaders\.set\.A: .*cannot be sent/,
+  ],
+  [
+    "framing as a header",
+    rule("requestHeaders: {remove: [Transfer-Encoding]}"),
+    /^c\.yaml:7:29: http\.0\.requestHeaders\.remove\.0: .*cannot be changed/,
+  ],
+  [
+    "the visitor's address as a header",
+    rule("requestHeaders: {set: {X-Forwarded-For: 1.2.3.4}}"),
+    /X-Forwarded-For cannot be changed/,
+  ],
+  ["a Host that ends a line", rule('hostHeader: "a\\r\\nb: c"'), /^c\.yaml:7:15: http\.0\.hostHeader: /],
+  ["a size that is none", rule("maxBody: large"), /^c\.yaml:7:12: http\.0\.maxBody: .*is not a size such as 10MB/],
+  ["another version of PROXY", rule("proxyProtocol: v1"), /^c\.yaml:7:18: http\.0\.proxyProtocol: /],
+  [
+    "no target",
+    "http: [{domain: a.example.com, tls: server, redirect: true}]",
+    /^c\.yaml:4:8: http\.0\.target: it is missing/,
+  ],
+  [
+    "an authority by plain HTTP",
+    'acme: {directory: "http://ca.example"}',
+    /^c\.yaml:4:19: acme\.directory: it is not letsencrypt/,
+  ],
+  ["an authority that is an inherited word", "acme: {directory: toString}", /^c\.yaml:4:19: acme\.directory: /],
+  ["an e-mail address that is none", "acme: {email: anna}", /^c\.yaml:4:15: acme\.email: it is not an e-mail address/],
+  ["a misspelt key of acme", "acme: {mail: a@example.org}", /^c\.yaml:4:8: acme\.mail: there is no such key/],
+];
+
+for (const [name, text, message] of BAD_RULES) {
+  Deno.test(`clientConfigSchema refuses ${name}, with its place`, () => {
+    throws(() => parse(text), { kind: "CONFIG_INVALID", message });
+  });
+}
+
 const BAD: [name: string, text: string, message: RegExp][] = [
   [
     "a malformed network",

@@ -1,6 +1,8 @@
 import { deepEqual } from "node:assert/strict";
 import { renderInfo } from "./info.ts";
 import { renderDefaultTable, renderHttpTable, renderTcpTable } from "./render_rules.ts";
+import { jsonOfRule } from "./live_states.ts";
+import { renderReady } from "./serve_session.ts";
 import { renderRunning } from "./start.ts";
 
 Deno.test("renderHttpTable() shows hosts, folders and whole addresses", () => {
@@ -20,6 +22,82 @@ Deno.test("renderHttpTable() shows hosts, folders and whole addresses", () => {
       "+-------------------+--------------------+------+--------+-----+---------------+",
     ],
   );
+});
+
+Deno.test("renderHttpTable() shows which rules are secure, and the port that is passed through", () => {
+  const entries = [
+    { domain: "a.example.com", target: "192.168.1.101:80", tls: { target: "192.168.1.101:443" } },
+    { domain: "b.example.com", target: "/srv/b", tls: "letsencrypt" as const, redirect: true },
+    { domain: "c.example.com", target: "127.0.0.1:80", tls: { certificate: "/c.pem", key: "/k.pem" } },
+    { domain: "d.example.com", target: "127.0.0.1:80", tls: "server" as const },
+    { domain: "e.example.com", target: "127.0.0.1:80" },
+    { domain: "f.example.com", redirectTo: "https://www.example.com" },
+    { domain: "g.example.com", redirect: true, tls: { target: "10.0.0.7:8443" } },
+  ];
+  const states = new Map([
+    ["http/e.example.com", { id: "http/e.example.com", state: "active", address: "https://e.example.com" } as const],
+    ["http/f.example.com", { id: "http/f.example.com", state: "active", address: "http://f.example.com" } as const],
+  ]);
+  deepEqual(renderHttpTable(entries, states), [
+    "+---------------+---------------+------+--------+------+---------------+",
+    "| Domain        | Destination   | HTTP | Secure | TLS  | Document Root |",
+    "+---------------+---------------+------+--------+------+---------------+",
+    "| a.example.com | 192.168.1.101 | 80   | true   | 443  | --            |",
+    "| b.example.com |               | 0    | true   | 0    | /srv/b        |",
+    "| c.example.com | 127.0.0.1     | 80   | true   | 0    | --            |",
+    "| d.example.com | 127.0.0.1     | 80   | true   | 0    | --            |",
+    "| e.example.com | 127.0.0.1     | 80   | true   | 0    | --            |",
+    "| f.example.com |               | 0    | false  | 0    | --            |",
+    "| g.example.com | 10.0.0.7      | 0    | true   | 8443 | --            |",
+    "+---------------+---------------+------+--------+------+---------------+",
+  ]);
+});
+
+Deno.test("renderDefaultTable() believes the server when it says that there is no HTTPS", () => {
+  const state = { id: "http/a.example.com", state: "active", address: "http://a.example.com" } as const;
+  deepEqual(
+    renderDefaultTable("a.example.com", new Map([[state.id, state]]))[3],
+    "| a.example.com |             | 0    | false  | 0   | --            |",
+  );
+});
+
+Deno.test("renderInfo() says why a rule is inactive", () => {
+  const rule = { domain: "b.example.com", target: "127.0.0.1:80" };
+  const lines = renderInfo(
+    { hostname: "a.example.com", name: "laptop", server: "example.com:443", http: [rule], tcp: [] },
+    new Map([
+      ["http/b.example.com", {
+        id: "http/b.example.com",
+        state: "inactive" as const,
+        code: "E6006",
+        message: "it expired on\n2026-01-01",
+      }],
+    ]),
+  );
+  deepEqual(lines.slice(-2), ["", "Inactive: http/b.example.com: it expired on\\n2026-01-01 (E6006)"]);
+});
+
+Deno.test("renderReady() says what is ready, and until when", () => {
+  deepEqual(
+    renderReady("https://b.example.com", "2026-05-01T10:00:00.000Z"),
+    "https://b.example.com is ready, certificate until 2026-05-01",
+  );
+});
+
+Deno.test("jsonOfRule() adds what is known of the state", () => {
+  const rule = { domain: "b.example.com", target: "127.0.0.1:80" };
+  const state = { id: "http/b.example.com", state: "inactive", code: "E6006", message: "expired" } as const;
+  const running = { kind: "running", states: new Map([[state.id, state]]) } as const;
+  deepEqual(jsonOfRule(rule, running), { ...rule, state: "inactive", code: "E6006", message: "expired" });
+  deepEqual(jsonOfRule({ port: 22_197 }, running), { port: 22_197 });
+  deepEqual(jsonOfRule(rule, { kind: "stopped" }), { ...rule, state: "stopped" });
+  deepEqual(jsonOfRule(rule, { kind: "unknown" }), rule);
+});
+
+Deno.test("renderRunning() leads a rule without a target to what it redirects to", () => {
+  const config = { http: [{ domain: "old.example.com", redirectTo: { url: "https://b.test" } }], tcp: [] };
+  const state = { id: "http/old.example.com", state: "active", address: "https://old.example.com" } as const;
+  deepEqual(renderRunning(config, "a.example.com", [state]).at(-1), "https://old.example.com -> https://b.test");
 });
 
 Deno.test("renderDefaultTable() shows the default page", () => {

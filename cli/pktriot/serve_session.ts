@@ -1,13 +1,14 @@
 import { connect, type Tunnel } from "../../client/client.ts";
 import type { ClientEvent, ClientRule, ConnectOptions } from "../../client/options.ts";
 import { toCodedError } from "../../protocol/errors.ts";
-import type { RuleState } from "../../protocol/message.ts";
+import type { RuleState, Welcome } from "../../protocol/message.ts";
 import { CommandError } from "../command_error.ts";
 import type { CommandContext } from "../command_context.ts";
 import type { Log } from "../log.ts";
 import { escapeText } from "../escape_text.ts";
 import { keepRunning } from "../keep_running.ts";
 import { programLog } from "../program_log.ts";
+import { publicHttpsAddress } from "./public_address.ts";
 import { stopSignals, whenAborted } from "../stop_signals.ts";
 
 /** How long running streams may go on after the first signal, as the server's default. */
@@ -47,12 +48,13 @@ export async function serveSession(
   using _running = keepRunning(log);
   const first = Promise.withResolvers<readonly RuleState[]>();
   const known = new Map<string, RuleState>();
+  let server: Welcome["server"] | undefined;
   function onEvent(event: ClientEvent): void {
     logEvent(log, event, known);
-    if (event.kind === "certificate" && event.notAfter !== undefined) {
-      context.io.print(renderReady(event.domain, event.notAfter));
-    }
+    if (event.kind === "connected") server = event.welcome.server;
     if (event.kind === "rules") first.resolve(event.states);
+    if (event.kind !== "certificate" || event.notAfter === undefined) return;
+    context.io.print(renderReady(publicHttpsAddress(event.domain, server ?? { tlsPort: 443 }), event.notAfter));
   }
   const tunnel = await connectUntil(signals.first, { ...connectOptions, onEvent, logger: log });
   if (tunnel === undefined) return;
@@ -124,8 +126,8 @@ function logEvent(log: Log, event: ClientEvent, known: Map<string, RuleState>): 
 }
 
 /** What a person waits for after `--letsencrypt`. */
-export function renderReady(domain: string, notAfter: string): string {
-  return escapeText(`https://${domain} is ready, certificate until ${notAfter.slice(0, "2026-01-31".length)}`);
+export function renderReady(address: string, notAfter: string): string {
+  return escapeText(`${address} is ready, certificate until ${notAfter.slice(0, "2026-01-31".length)}`);
 }
 
 /** Only what is different from before: the same states come again with each reconnect, and changed ones by themselves. */
