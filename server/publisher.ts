@@ -1,3 +1,4 @@
+import { compileRuleOptions } from "../net/http/proxy/rule_options.ts";
 import type { Logger } from "../net/log.ts";
 import { CodedError, toCodedError } from "../protocol/errors.ts";
 import { isHostName } from "../protocol/host_name.ts";
@@ -68,6 +69,7 @@ export class Publisher {
   /** Whether the rule would be accepted; claims nothing. @throws {CodedError} the reason why not */
   check(rule: Rule): void {
     compileFirewall(rule.firewall);
+    compileRuleOptions(rule);
     const { names, ports } = this.#parts.state;
     const { tunnel } = this.#session;
     if (rule.kind === "tcp") return ports.assertOwner(tunnel, rule.port);
@@ -98,11 +100,15 @@ export class Publisher {
     return this.#inTurn(() => this.#dropLost(domain));
   }
 
-  /** Tries the rules of a domain, and of what is below it, again that were refused; tells the client what became of them. */
+  /** Tries the rules of a domain, and of what is below it, again that were refused; tells the client what has changed. */
   retry(domain: string): Promise<void> {
     return this.#inTurn(async () => {
       const waiting = [...this.#refused].filter(([, rule]) => isWithin(rule, domain));
-      if (waiting.length > 0) this.#tell(await Promise.all(waiting.map(([id, rule]) => this.#applyOne(id, rule))));
+      const states = await Promise.all(waiting.map(([id, rule]) => this.#applyOne(id, rule)));
+      this.#tell(states.filter(({ id, state, code }) => {
+        const before = this.#states.get(id);
+        return before?.state !== state || before.code !== code;
+      }));
     });
   }
 
@@ -154,6 +160,7 @@ export class Publisher {
 
   /** A rule's state has changed by itself. */
   #tell(states: RuleState[]): void {
+    if (states.length === 0) return;
     for (const state of states) this.#states.set(state.id, state);
     void this.#session.send({ kind: "rules.applied", revision: 0, rules: states });
   }

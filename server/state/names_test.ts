@@ -218,3 +218,67 @@ Deno.test("exactly one of 50 concurrent claims of a name wins, on two stores of 
   }
   await Deno.remove(folder, { recursive: true });
 });
+
+Deno.test("below a domain that the operator names, any tunnel takes a free name without proof, and nobody has them all", async () => {
+  await using setup = await setUpState({ withoutProof: ["internal.org"] });
+  const { names } = setup.state;
+  const [{ tunnel: one }, { tunnel: two }] = [await setup.tunnel(), await setup.tunnel()];
+  await names.claim(one, "blog.internal.org");
+  await assertFails(names.claim(two, "blog.internal.org"), "NAME_TAKEN");
+  await names.claim(two, "a.blog.internal.org");
+  for (const name of ["internal.org", "notinternal.org", "org"]) {
+    await assertFails(names.claim(one, name), "DOMAIN_NOT_VERIFIED");
+  }
+  await assertFails(names.prove(one, "internal.org"), "NAME_NOT_ALLOWED");
+  // Also when it is a part of what somebody proves.
+  await using above = await setUpState({ withoutProof: ["internal.corp.org"] });
+  const [{ tunnel: owner }, { tunnel: other }] = [await above.tunnel(), await above.tunnel()];
+  await above.state.names.prove(owner, "corp.org");
+  await above.state.names.claim(other, "blog.internal.corp.org");
+  assert.equal(above.state.names.ownerOf("free.internal.corp.org"), undefined);
+  assert.equal(above.state.names.ownerOf("free.corp.org"), owner.id);
+});
+
+Deno.test("the server's own name is nobody's, also below a domain that was proven", async () => {
+  await using setup = await setUpState({ domain: "tunnels.corp.org", hostname: "edge.corp.org" });
+  const { names } = setup.state;
+  const { tunnel } = await setup.tunnel();
+  await names.prove(tunnel, "corp.org");
+  for (const name of ["edge.corp.org", "tunnels.corp.org"]) {
+    assert.equal(names.ownerOf(name), undefined, name);
+    assert.equal(names.mayUse(tunnel, name), false, name);
+    await assertFails(names.claim(tunnel, name), "NAME_RESERVED");
+    await assertFails(names.prove(tunnel, name), "NAME_RESERVED");
+  }
+  assert.equal(names.ownerOf("free.tunnels.corp.org"), undefined);
+  await assertFails(names.release(tunnel, "blog.corp.org"), "NAME_NOT_ALLOWED");
+  assert.equal(names.ownerOf("blog.corp.org"), tunnel.id);
+});
+
+Deno.test("a name that was granted is proven later, and then covers what is below it", async () => {
+  await using setup = await setUpState();
+  const { names } = setup.state;
+  const { tunnel } = await setup.tunnel({ domains: ["shop.org"] });
+  await names.claim(tunnel, "shop.org");
+  const told: string[] = [];
+  using _watch = names.watchProven((domain) => told.push(domain));
+  await assertFails(names.claim(tunnel, "a.shop.org"), "DOMAIN_NOT_VERIFIED");
+  await names.prove(tunnel, "shop.org");
+  await names.claim(tunnel, "a.shop.org");
+  assert.deepEqual(names.provenOf(tunnel.id), [{ domain: "shop.org", since: setup.clock.now }]);
+  await names.release(tunnel, "shop.org");
+  assert.deepEqual(told, ["shop.org", "shop.org"]);
+  assert.equal(names.ownerOf("a.shop.org"), undefined);
+});
+
+Deno.test("a proof ends the rest of a name, of 20 at once exactly one gets it", async () => {
+  await using setup = await setUpState();
+  const { names } = setup.state;
+  const { tunnel: before } = await setup.tunnel();
+  await names.prove(before, "shop.org");
+  await names.release(before, "shop.org");
+  const rivals = await Promise.all(Array.from({ length: 20 }, () => setup.tunnel()));
+  const settled = await Promise.allSettled(rivals.map(({ tunnel }) => names.prove(tunnel, "shop.org")));
+  assert.equal(settled.filter(({ status }) => status === "fulfilled").length, 1);
+  assert.notEqual(names.ownerOf("shop.org"), before.id);
+});

@@ -22,6 +22,8 @@ import type { ChannelStream } from "../../net/channel_stream.ts";
 /** Everything behind the tunnel endpoint, in memory. */
 export interface SessionSetup extends AsyncDisposable {
   readonly state: StateSetup["state"];
+  /** Another process on the same store. */
+  readonly another: StateSetup["another"];
   readonly clock: StateSetup["clock"];
   readonly sessions: Sessions;
   readonly router: Router;
@@ -93,7 +95,7 @@ export async function setUpSessions(limits: Partial<ServerLimits> = {}): Promise
   const watch = state.names.watchProven((domain) => void sessions.refreshDomain(domain));
   const about = { hostname: "example.test", version: "0", domain: "example.test", httpPort: 80, tlsPort: 443 };
   return {
-    ...{ state, clock: setup.clock, sessions, router, looks, proofs, records, ports, ended },
+    ...{ state, another: setup.another, clock: setup.clock, sessions, router, looks, proofs, records, ports, ended },
     enrolled: () => setup.tunnel().then(({ tunnel }) => tunnel),
     dial(tunnel, options = {}) {
       const [near, far] = memoryPair(options);
