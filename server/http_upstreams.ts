@@ -15,6 +15,7 @@ export class HttpUpstreams {
   readonly #rule: PublishedRule;
   /** Last used first: the others age and are given back. */
   readonly #idle: HttpUpstream[] = [];
+  #key: { readonly revision: number } = { revision: 0 };
 
   constructor(rule: PublishedRule) {
     this.#rule = rule;
@@ -22,9 +23,11 @@ export class HttpUpstreams {
 
   /** The way of one request to the target, as the rule is now. */
   route(): HttpRoute {
-    const { rule } = this.#rule;
+    const { rule, revision, options } = this.#rule;
+    if (this.#key.revision !== revision) this.#key = { revision };
     return {
-      key: this.#rule,
+      key: this.#key,
+      options,
       hostHeader: rule.kind === "http" ? rule.hostHeader : undefined,
       acquire: (options) => this.acquire(options),
     };
@@ -32,7 +35,7 @@ export class HttpUpstreams {
 
   /** A stream for one exchange: an attached one, unless a fresh one is asked for. @throws {CodedError} as {@link Session.open} */
   acquire(options: AcquireOptions): MaybePromise<HttpUpstream> {
-    const attached = options.fresh ? undefined : this.#idle.pop();
+    const attached = options.fresh ? undefined : this.#take(options);
     if (attached === undefined) return this.#open(options);
     attached.lend(options.address);
     return attached;
@@ -41,7 +44,7 @@ export class HttpUpstreams {
   /** The exchange on it ended cleanly: the next one may use it. */
   putBack(upstream: HttpUpstream): void {
     const { revision, withdrawn, session } = this.#rule;
-    if (upstream.revision !== revision || withdrawn || session.draining) return upstream.detach();
+    if (upstream.revision !== revision || withdrawn || session.draining || upstream.orphaned) return upstream.detach();
     this.#idle.push(upstream);
     upstream.park();
   }
@@ -58,9 +61,16 @@ export class HttpUpstreams {
     return oldest !== undefined;
   }
 
-  async #open({ address, signal }: AcquireOptions): Promise<HttpUpstream> {
-    const { revision, id, session } = this.#rule;
-    const stream = await session.open({ rule: id, revision, protocol: "http", visitor: { address, port: 0 } });
+  /** The one that was used last. A connection that told its target whom it is for is only for the same visitor's connection. */
+  #take({ address, signal }: AcquireOptions): HttpUpstream | undefined {
+    if (this.#rule.rule.proxyProtocol === undefined) return this.#idle.pop();
+    const at = this.#idle.findLastIndex((each) => each.visitor === signal && each.address === address);
+    return at < 0 ? undefined : this.#idle.splice(at, 1)[0];
+  }
+
+  async #open({ address, port, signal }: AcquireOptions): Promise<HttpUpstream> {
+    const { revision, id, session, rule } = this.#rule;
+    const stream = await session.open({ rule: id, revision, protocol: "http", visitor: { address, port } });
     if (signal.aborted) {
       stream.reset();
       signal.throwIfAborted();
@@ -71,7 +81,8 @@ export class HttpUpstreams {
       stream.reset(error);
       throw error;
     }
-    const upstream = new HttpUpstream({ owner: this, rule: this.#rule, stream });
+    const visitor = rule.proxyProtocol === undefined ? undefined : signal;
+    const upstream = new HttpUpstream({ owner: this, rule: this.#rule, stream, visitor });
     upstream.lend(address);
     return upstream;
   }
@@ -83,6 +94,13 @@ export class HttpUpstreams {
   }
 }
 
+interface HttpUpstreamParts {
+  readonly owner: HttpUpstreams;
+  readonly rule: PublishedRule;
+  readonly stream: ChannelStream;
+  readonly visitor: AbortSignal | undefined;
+}
+
 /** One stream that is attached to a connection at the target, lent for one exchange at a time. */
 class HttpUpstream implements UpstreamStream, Visit {
   readonly closed: Promise<void>;
@@ -90,8 +108,10 @@ class HttpUpstream implements UpstreamStream, Visit {
   readonly revision: number;
   reused = false;
   sent = 0;
-  /** The visitor whose exchange is on it. */
+  /** The visitor whose exchange is on it, or was the last. */
   address = "";
+  /** The one visitor's connection that it is for; `undefined` when it is for all. */
+  readonly visitor: AbortSignal | undefined;
   readonly #owner: HttpUpstreams;
   readonly #rule: PublishedRule;
   readonly #stream: ChannelStream;
@@ -101,17 +121,25 @@ class HttpUpstream implements UpstreamStream, Visit {
   /** A read begun while idle, to notice that the target closes; the next exchange's first read. */
   #ahead: Promise<Uint8Array | null> | null = null;
 
-  constructor(parts: { owner: HttpUpstreams; rule: PublishedRule; stream: ChannelStream }) {
+  constructor(parts: HttpUpstreamParts) {
     this.#owner = parts.owner;
     this.#rule = parts.rule;
     this.#stream = parts.stream;
     this.revision = parts.rule.revision;
     this.#idleDeadline = new Deadline(Infinity, () => this.#onGone());
+    this.visitor = parts.visitor;
+    this.visitor?.addEventListener("abort", this.#onGone, { once: true });
     this.closed = parts.stream.closed;
     this.closed.then(() => {
+      this.visitor?.removeEventListener("abort", this.#onGone);
       this.#rule.leave(this);
       this.#idleDeadline[Symbol.dispose]();
     });
+  }
+
+  /** Whether the visitor that it is for has gone. */
+  get orphaned(): boolean {
+    return this.visitor?.aborted === true;
   }
 
   get finWritten(): number | undefined {
@@ -185,7 +213,7 @@ class HttpUpstream implements UpstreamStream, Visit {
     this.#detach();
   }
 
-  /** Idle for too long, or closed by the target. What comes while it is lent is the answer: the exchange sees it. */
+  /** Idle for too long, closed by the target, or left by its visitor. What comes while it is lent is the answer: the exchange sees it. */
   readonly #onGone = (): void => {
     if (!this.#idle) return;
     this.#owner.remove(this);

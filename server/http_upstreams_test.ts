@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { DataChannel } from "../net/data_channel.ts";
 import { memoryPair } from "../net/memory_duplex.ts";
 import type { HttpRule } from "../protocol/rule.ts";
-import type { UpstreamStream } from "../net/http/proxy/http_context.ts";
+import type { StreamOpen } from "../protocol/stream_message.ts";
+import type { AcquireOptions, UpstreamStream } from "../net/http/proxy/http_context.ts";
 import { HttpUpstreams } from "./http_upstreams.ts";
 import { PublishedRule } from "./published_rule.ts";
 
@@ -14,12 +15,14 @@ class Setup implements Disposable {
   readonly upstreams: HttpUpstreams;
   /** Streams that were opened, as the client sees them: each ends when told to. */
   readonly targets: { end: () => void; ended: Promise<void> }[] = [];
+  /** For whom they were opened. */
+  readonly visitors: StreamOpen["visitor"][] = [];
   draining = false;
   /** Streams wait for it. */
   channel: Promise<void> = Promise.resolve();
   readonly #channels: DataChannel[] = [];
 
-  constructor() {
+  constructor(rule: HttpRule = RULE) {
     const isDraining = (): boolean => this.draining;
     this.rule = new PublishedRule({
       get draining() {
@@ -27,16 +30,17 @@ class Setup implements Disposable {
       },
       open: async (message) => {
         await this.channel;
+        this.visitors.push(message.visitor);
         return this.#newChannel().open(message);
       },
       tunnel: undefined as never,
-    }, RULE);
+    }, rule);
     this.upstreams = this.rule.upstreams = new HttpUpstreams(this.rule);
   }
 
-  acquire(options: { fresh?: boolean; address?: string; signal?: AbortSignal } = {}): Promise<UpstreamStream> {
-    const { fresh = false, address = "192.0.2.1", signal = new AbortController().signal } = options;
-    return Promise.resolve(this.upstreams.acquire({ fresh, address, signal }));
+  acquire(options: Partial<AcquireOptions> = {}): Promise<UpstreamStream> {
+    const { fresh = false, address = "192.0.2.1", port = 0, signal = new AbortController().signal } = options;
+    return Promise.resolve(this.upstreams.acquire({ fresh, address, port, signal }));
   }
 
   #newChannel(): DataChannel {
@@ -175,4 +179,51 @@ Deno.test("a stream that broke behind a complete answer is no fault of the excha
   upstream.reset();
   upstream.release();
   assert.notEqual(await setup.acquire(), upstream);
+});
+
+Deno.test("with PROXY protocol a stream is lent to the visitor's connection that it was opened for, and no other", async () => {
+  using setup = new Setup({ ...RULE, proxyProtocol: "v2" });
+  const [one, other] = [new AbortController(), new AbortController()];
+  const first = await setup.acquire({ signal: one.signal, port: 1 });
+  await exchange(first, 1);
+  const second = await setup.acquire({ signal: other.signal, port: 2 });
+  assert.notEqual(second, first, "the same address, another connection");
+  await exchange(second, 2);
+  const proxied = await setup.acquire({ signal: one.signal, address: "192.0.2.2" });
+  assert.ok(proxied !== first && proxied !== second, "the same connection of a trusted proxy, another visitor");
+  assert.equal(await setup.acquire({ signal: one.signal }), first);
+  assert.ok(first.reused);
+  assert.deepEqual(setup.visitors, [
+    { address: "192.0.2.1", port: 1 },
+    { address: "192.0.2.1", port: 2 },
+    { address: "192.0.2.2", port: 0 },
+  ]);
+});
+
+Deno.test("with PROXY protocol a stream ends with its visitor's connection, idle or when it becomes so", async () => {
+  using setup = new Setup({ ...RULE, proxyProtocol: "v2" });
+  const visitor = new AbortController();
+  const [idle, running] = [
+    await setup.acquire({ signal: visitor.signal }),
+    await setup.acquire({ signal: visitor.signal }),
+  ];
+  await exchange(idle, 1);
+  visitor.abort();
+  await setup.targets[0]!.ended;
+  await exchange(running, 2);
+  await setup.targets[1]!.ended;
+});
+
+Deno.test("route() has another key and other options after an edit of what they come from", () => {
+  using setup = new Setup();
+  const before = setup.upstreams.route();
+  assert.equal(setup.upstreams.route().key, before.key);
+  assert.equal(before.options, undefined);
+  setup.rule.update({ ...RULE, options: { maxBodyBytes: 1 } });
+  const limited = setup.upstreams.route();
+  assert.deepEqual([limited.key === before.key, limited.options?.maxBodyBytes], [true, 1]);
+  setup.rule.update({ ...RULE, target: "127.0.0.1:81", options: { maxBodyBytes: 1 } });
+  const elsewhere = setup.upstreams.route();
+  assert.notEqual(elsewhere.key, before.key);
+  assert.equal(elsewhere.options, limited.options);
 });

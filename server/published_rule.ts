@@ -4,6 +4,7 @@ import { type Rule, ruleId } from "../protocol/rule.ts";
 import type { StreamOpen } from "../protocol/stream_message.ts";
 import { compileFirewall } from "./firewall.ts";
 import type { HttpRoute } from "../net/http/proxy/http_context.ts";
+import { type CompiledHttpOptions, compileRuleOptions } from "../net/http/proxy/rule_options.ts";
 import type { Tunnel } from "./state/tunnels.ts";
 
 /** The session that a rule belongs to: opens streams to its client. */
@@ -44,17 +45,24 @@ export class PublishedRule {
   readonly #visits = new Set<Visit>();
   #rule: Rule;
   #allows: (address: string) => boolean;
+  #options: CompiledHttpOptions | undefined;
 
-  /** @throws {CodedError} NETWORK_INVALID */
+  /** @throws {CodedError} NETWORK_INVALID, RULE_INVALID, OPTION_NEEDS_PLAINTEXT */
   constructor(session: StreamOpener, rule: Rule) {
     this.id = ruleId(rule);
     this.session = session;
     this.#rule = rule;
     this.#allows = compileFirewall(rule.firewall);
+    this.#options = compileRuleOptions(rule);
   }
 
   get rule(): Rule {
     return this.#rule;
+  }
+
+  /** What is done to requests and answers where they are plain here; they count from the next request on. */
+  get options(): CompiledHttpOptions | undefined {
+    return this.#options;
   }
 
   /** Whether the firewall lets an address in. */
@@ -62,9 +70,12 @@ export class PublishedRule {
     return this.#allows(address);
   }
 
-  /** Takes an edit: it counts from the next connection or request on, and resets what the firewall now drops. @throws {CodedError} NETWORK_INVALID */
+  /** Takes an edit: it counts from the next connection or request on, and resets what the firewall now drops. @throws {CodedError} NETWORK_INVALID, RULE_INVALID, OPTION_NEEDS_PLAINTEXT */
   update(rule: Rule): void {
     const allows = compileFirewall(rule.firewall);
+    const compiled = compileRuleOptions(rule);
+    // Options that are the same remember who has proven a password.
+    if (!isSame(optionsOf(this.#rule), optionsOf(rule))) this.#options = compiled;
     if (leadsElsewhere(this.#rule, rule)) {
       this.revision++;
       this.upstreams?.closeIdle();
@@ -100,5 +111,15 @@ export class PublishedRule {
 }
 
 function leadsElsewhere(before: Rule, after: Rule): boolean {
-  return JSON.stringify({ ...before, firewall: null }) !== JSON.stringify({ ...after, firewall: null });
+  // Who may come in and what is done to requests is our business alone.
+  const ours = { firewall: null, options: null };
+  return !isSame({ ...before, ...ours }, { ...after, ...ours });
+}
+
+function optionsOf(rule: Rule): unknown {
+  return rule.kind === "http" ? rule.options : undefined;
+}
+
+function isSame(before: unknown, after: unknown): boolean {
+  return JSON.stringify(before) === JSON.stringify(after);
 }

@@ -73,3 +73,30 @@ Deno.test("withdraw() resets every visit with its reason", () => {
   assert.equal(upstreams.closed, 1);
   for (const { resets } of visits) assert.deepEqual(resets.map(({ kind }) => kind), ["TUNNEL_OFFLINE"]);
 });
+
+Deno.test("an edit of the options keeps connections to the target; options that are the same stay as they are", () => {
+  const rule = new PublishedRule(SESSION, { ...httpRule(), options: { stripPrefix: "/a" } } as Rule);
+  const upstreams = rule.upstreams = countingUpstreams();
+  const { options } = rule;
+  rule.update({ ...httpRule([{ action: "drop", network: "192.0.2.1" }]), options: { stripPrefix: "/a" } } as Rule);
+  assert.equal(rule.options, options);
+  rule.update({ ...httpRule(), options: { stripPrefix: "/b" } } as Rule);
+  assert.notEqual(rule.options, options);
+  rule.update(httpRule());
+  assert.deepEqual([rule.options, rule.revision, upstreams.closed], [undefined, 1, 0]);
+});
+
+Deno.test("options that cannot be carried out are refused, and so are those of a rule whose TLS ends at the target", () => {
+  const cases = [
+    [{ options: { basicAuth: [{ user: "a", hash: "" }] } }, "RULE_INVALID"],
+    [{ tls: "target", options: { maxBodyBytes: 1 } }, "OPTION_NEEDS_PLAINTEXT"],
+    [{ tls: "target", hostHeader: "a.example" }, "OPTION_NEEDS_PLAINTEXT"],
+  ] as const;
+  for (const [more, kind] of cases) {
+    const wrong = { ...httpRule(), ...more } as Rule;
+    assert.throws(() => new PublishedRule(SESSION, wrong), { kind });
+    const rule = new PublishedRule(SESSION, httpRule());
+    assert.throws(() => rule.update(wrong), { kind });
+  }
+  assert.ok(new PublishedRule(SESSION, { ...httpRule(), tls: "target" } as Rule));
+});

@@ -67,14 +67,14 @@ export class HttpEdge {
       socket.on("error", () => {}); // Its owner was refused; how it goes is of no interest.
       return void socket.resetAndDestroy();
     }
-    const running = this.#serve(SocketDuplex.plain(socket), address).finally(() => {
+    const running = this.#serve(SocketDuplex.plain(socket), { address, port: peer.port }).finally(() => {
       admitted[Symbol.dispose]();
       this.#running.delete(running);
     });
     this.#running.add(running);
   }
 
-  async #serve(visitor: SocketDuplex, address: string): Promise<void> {
+  async #serve(visitor: SocketDuplex, { address, port }: Peer): Promise<void> {
     const { limits, log, metrics, trustedProxies } = this.#options;
     metrics.visitors.http++;
     this.#visitors.add(visitor);
@@ -82,6 +82,7 @@ export class HttpEdge {
     try {
       await serveHttpVisitor(visitor, {
         address,
+        port,
         proto: "http",
         limits,
         deadline,

@@ -2,6 +2,7 @@ import { CodedError } from "../../../protocol/errors.ts";
 import type { Framing } from "../../../protocol/http/framing.ts";
 import type { RequestHead } from "../../../protocol/http/head.ts";
 import { type HttpOptions, httpOptionsSchema } from "../../../protocol/http_options.ts";
+import type { Rule } from "../../../protocol/rule.ts";
 import { BasicAuth } from "./basic_auth.ts";
 import { FieldEdits } from "./field_edits.ts";
 import type { EdgeAnswer } from "./edge_answer.ts";
@@ -35,6 +36,19 @@ export function compileHttpOptions(options: HttpOptions | undefined): CompiledHt
     requestFields: requestFields === undefined ? undefined : new FieldEdits("request", requestFields),
     responseFields: responseFields === undefined ? undefined : new FieldEdits("response", responseFields),
   };
+}
+
+/**
+ * The same for a rule as it crosses the wire.
+ * @throws {CodedError} RULE_INVALID; OPTION_NEEDS_PLAINTEXT when the target alone can read what visitors send
+ */
+export function compileRuleOptions(rule: Rule): CompiledHttpOptions | undefined {
+  if (rule.kind !== "http") return undefined;
+  if (rule.tls === "target" && (rule.options !== undefined || rule.hostHeader !== undefined)) {
+    const what = rule.options === undefined ? "a host header (an https:// target has one by itself)" : "HTTP options";
+    throw new CodedError("OPTION_NEEDS_PLAINTEXT", `Cannot use ${what} for ${rule.domain}: its TLS ends at the target`);
+  }
+  return compileHttpOptions(rule.options);
 }
 
 /** The request as the target gets it. @throws {CodedError} BODY_TOO_LARGE, UNKNOWN_PATH */
