@@ -1,8 +1,8 @@
 import { dirname, join, resolve } from "node:path";
 import type { ClientAcmeOptions } from "../../client/options.ts";
+import { acmeDirectory } from "../../net/acme/acme_directories.ts";
 import type { CommandContext } from "../command_context.ts";
 import { escapeText } from "../escape_text.ts";
-import { ACME_DIRECTORIES } from "./acme_directories.ts";
 import type { AcmeEntry } from "./config.ts";
 
 /**
@@ -14,10 +14,11 @@ export async function acmeOptionsOf(
   configPath: string,
   { directory, email, ca }: AcmeEntry = {},
 ): Promise<ClientAcmeOptions> {
+  const url = directory === undefined ? undefined : acmeDirectory(directory);
   const root = ca === undefined ? undefined : await readRoot(context, ca);
   return {
     folder: join(stateFolder(context, configPath), "acme"),
-    ...(directory === undefined ? {} : { directory: ACME_DIRECTORIES[directory] ?? directory }),
+    ...(url === undefined ? {} : { directory: url }),
     ...(email === undefined ? {} : { email }),
     ...(root === undefined ? {} : { ca: root }),
   };

@@ -1,10 +1,10 @@
 import { z } from "zod";
+import { acmeDirectory } from "../../net/acme/acme_directories.ts";
 import { MAX_RULES } from "../../protocol/limits.ts";
 import { parseTarget } from "../../client/target.ts";
 import { checked } from "../checked_schema.ts";
 import { listOf } from "../list_schema.ts";
 import { parseHostPort } from "../parse_listen.ts";
-import { ACME_DIRECTORIES } from "./acme_directories.ts";
 import { firewallSchema } from "./firewall_schema.ts";
 import { httpSchema } from "./http_schema.ts";
 
@@ -25,8 +25,11 @@ const tcpSchema = z.strictObject({
 
 /** How certificates are got for rules with `tls: letsencrypt`. */
 const acmeSchema = z.strictObject({
-  /** An authority of {@link ACME_DIRECTORIES}, or the URL of another one's directory. */
-  directory: z.string().refine(isDirectory, "it is not letsencrypt, letsencrypt-staging or an https:// URL").optional(),
+  /** A word for an authority, or the URL of another one's directory. */
+  directory: z.string().refine(
+    (text) => acmeDirectory(text) !== undefined,
+    "it is not letsencrypt, letsencrypt-staging or an https:// URL",
+  ).optional(),
   /** Where the authority may write to. */
   email: z.string().max(254).refine(isEmail, "it is not an e-mail address").optional(),
   /** PEM file with the root certificate of the authority's own HTTPS, for a private one. */
@@ -61,10 +64,6 @@ export type AcmeEntry = NonNullable<ClientConfig["acme"]>;
 /** Whether a person could be reached there, as far as the text tells. */
 export function isEmail(text: string): boolean {
   return /^[^\s@<>"',;]+@[^\s@<>"',;]+\.[^\s@<>"',;]+$/.test(text);
-}
-
-function isDirectory(text: string): boolean {
-  return Object.hasOwn(ACME_DIRECTORIES, text) || (/^https:\/\/[\x21-\x7e]+$/.test(text) && URL.canParse(text));
 }
 
 function unique<K extends string>(key: K) {

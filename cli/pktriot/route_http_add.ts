@@ -1,4 +1,5 @@
 import { parseTarget } from "../../client/target.ts";
+import { compileHttpOptions } from "../../net/http/proxy/rule_options.ts";
 import { usageError } from "../command_error.ts";
 import type { CommandContext } from "../command_context.ts";
 import { editConfig } from "../config_edit.ts";
@@ -10,6 +11,7 @@ import { checkRule, describeVerdict } from "./check_rule.ts";
 import { type ClientConfig, clientConfigSchema, type HttpEntry } from "./config.ts";
 import { findConfig } from "./config_path.ts";
 import { putAcmeEmail, putHttp } from "./edit_rules.ts";
+import { httpOptionsOf } from "./http_options_of.ts";
 import { assertReadable, type RequestOptions, requestOptionsOf } from "./request_options.ts";
 import { leadsTo } from "./target_columns.ts";
 import { targetFromOptions, type TargetOptions } from "./target_options.ts";
@@ -68,6 +70,8 @@ async function entryFromOptions(
     proxyProtocol: options.proxyProtocol === true ? "v2" as const : undefined,
     tls: await tlsFromOptions(options, { domain, target, destination: options.destination }),
   };
+  // What the edge would refuse is refused here, also when nobody is asked.
+  compileHttpOptions(httpOptionsOf(entry));
   assertReadable({ ...entry, basicAuth: keptUsers(options, before) });
   return { ...entry, basicAuth: await usersFromOptions(context, options, before?.basicAuth) };
 }
