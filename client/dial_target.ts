@@ -34,7 +34,7 @@ const FAILURES: ReadonlyMap<string, ErrorName> = new Map<string, ErrorName>([
 export async function dialTarget(target: SocketTarget, options: DialTargetOptions = {}): Promise<SocketDuplex> {
   if (target.kind !== "https") return await connect(target, SocketDuplex.plain);
   const socket = await connect(target, (connected) => connected);
-  return new SocketDuplex(await secure(socket, target, options), { raw: socket });
+  return SocketDuplex.secure(await secure(socket, target, options), socket);
 }
 
 /** `take` gets the socket in the event that says it is connected: a moment later there may be bytes in it. */

@@ -23,6 +23,8 @@ export interface StreamCarrier {
    * (A promise of the event itself would cost every wait a few promises more.)
    */
   receive(): Uint8Array | StreamMessage | Promise<void>;
+  /** Bytes that `receive()` gave are not needed any more. */
+  reuse(bytes: Uint8Array): void;
   /** The peer's direction has ended and ours has not: nobody reads now, but pings are to be answered and a cut is to be seen. */
   watch(): void;
   /** The stream has ended cleanly both ways. */
@@ -112,6 +114,10 @@ export class ChannelStream implements Duplex {
     if (bytes.length === 0) return;
     const sent = bytes.length <= MAX_WRITE_BYTES ? this.#channel.sendBytes(bytes, headroom) : this.#writePieces(bytes);
     if (sent instanceof Promise) return this.#interruptible("write", sent);
+  }
+
+  reuse(bytes: Uint8Array): void {
+    this.#channel.reuse(bytes);
   }
 
   closeWrite(): Promise<void> {

@@ -14,6 +14,7 @@ import type { StreamMessage, StreamOpen } from "../protocol/stream_message.ts";
 import { ChannelStream, type StreamCarrier } from "./channel_stream.ts";
 import { Deadline } from "./deadline.ts";
 import type { Duplex, MaybePromise } from "./duplex.ts";
+import { LentChunks } from "./lent_chunks.ts";
 import { PingPong } from "./ping_pong.ts";
 
 /** An `rst` that cannot be written in this time is not waited for: the connection closes, which says the same. */
@@ -47,6 +48,7 @@ export class DataChannel implements StreamCarrier {
   readonly #options: DataChannelOptions;
   readonly #decoder: StreamDecoder;
   readonly #pingPong: PingPong;
+  readonly #lent: LentChunks;
   #stream: ChannelStream | null = null;
   #closed = false;
   /** Somebody waits for bytes: only then does the peer's silence mean anything. */
@@ -68,6 +70,7 @@ export class DataChannel implements StreamCarrier {
   constructor(transport: Duplex, options: DataChannelOptions) {
     this.#transport = transport;
     this.#options = options;
+    this.#lent = new LentChunks(transport);
     this.#pingPong = new PingPong({
       write: (opcode, payload) => this.#write(this.#encode(opcode, payload)),
       onFailed: () => this.close(),
@@ -183,6 +186,11 @@ export class DataChannel implements StreamCarrier {
       }
       this.#feed(chunk);
     }
+  }
+
+  /** Bytes that `receive()` gave are not needed any more. */
+  reuse(bytes: Uint8Array): void {
+    this.#lent.giveBack(bytes);
   }
 
   /** The peer's direction has ended and ours has not: nobody reads now, but pings are to be answered and a cut is to be seen. */
@@ -326,11 +334,14 @@ export class DataChannel implements StreamCarrier {
     this.heardAt = now;
     this.#pingedAt = null;
     this.#quietSince = null;
+    this.#lent.begin(chunk);
     this.#decoder.push(chunk);
   };
 
   #decode(): Uint8Array | StreamMessage | null {
-    return this.#aborted ? null : this.#decoder.next();
+    if (this.#aborted) return null;
+    const event = this.#decoder.next();
+    return event instanceof Uint8Array ? this.#lent.lend(event, !this.#decoder.hasBytes) : event;
   }
 
   /** Sends without waiting; a failure is seen as the end of the channel. */

@@ -1,3 +1,5 @@
+import { Socket, type SocketConstructorOpts } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { allocate, HEADROOM_BYTES } from "../protocol/allocate.ts";
 import { MAX_DATA_PAYLOAD_BYTES } from "../protocol/limits.ts";
 
@@ -13,7 +15,7 @@ const MAX_FREE = 64;
 const free: ArrayBuffer[] = [];
 
 /**
- * The memory that a plain socket reads into (the `onread` option of `net.Socket`): without it the runtime allocates 64 KiB for every
+ * The memory that a socket reads into (the `onread` option of `net.Socket`): without it the runtime allocates 64 KiB for every
  * read, however little comes. What was read has {@link HEADROOM_BYTES} in front, so that it can become a frame where it lies.
  */
 export class Intake {
@@ -27,6 +29,24 @@ export class Intake {
   #buffer: Uint8Array<ArrayBuffer> = allocate(SMALL_BYTES);
   #used = 0;
   #large = false;
+
+  /**
+   * Makes a TLS socket read into this memory from now on; what it has read before stays in the socket. Its constructor offers no way, so the
+   * fields are set that the runtime's own `onread` option sets; false when this runtime does not have them.
+   */
+  attach(socket: TLSSocket): boolean {
+    const fields = socket as unknown as Record<symbol, unknown> & {
+      _handle: { useUserBuffer?: (into: Uint8Array) => void } | null;
+    };
+    const { kBuffer, kBufferCb, kBufferGen } = ONREAD_FIELDS;
+    if (kBuffer === undefined || kBufferCb === undefined || kBufferGen === undefined) return false;
+    if (typeof fields._handle?.useUserBuffer !== "function" || fields[kBuffer] !== null) return false;
+    fields[kBuffer] = this.#buffer;
+    fields[kBufferCb] = this.onread.callback;
+    fields[kBufferGen] = this.onread.buffer;
+    fields._handle.useUserBuffer(this.#buffer);
+    return true;
+  }
 
   /** Takes back the memory of a chunk that came from here (of any socket) and is not needed by anybody any more. */
   static reuse(bytes: Uint8Array): void {
@@ -58,6 +78,15 @@ export class Intake {
     if (this.#used === 0 && isSmall) return this.#buffer;
     return isSmall && length - from >= MIN_SMALL_BYTES ? this.#buffer.subarray(from) : allocate(SMALL_BYTES);
   }
+}
+
+/** The runtime's own names for the parts of a socket's `onread` option. */
+const ONREAD_FIELDS: Readonly<Record<string, symbol | undefined>> = onreadFields();
+
+function onreadFields(): Record<string, symbol> {
+  const onread = { buffer: () => new Uint8Array(1), callback: () => true };
+  const socket = new Socket({ onread } as SocketConstructorOpts);
+  return Object.fromEntries(Object.getOwnPropertySymbols(socket).map((symbol) => [symbol.description ?? "", symbol]));
 }
 
 function largeBuffer(): Uint8Array<ArrayBuffer> {

@@ -53,8 +53,9 @@ export async function pipe(upstream: Duplex, downstream: Duplex, options: PipeOp
         next = from.read();
       } else {
         const batch = gather(from, bytes);
-        const written = batch.pieces.length === 1 ? to.write(bytes) : to.writeAll(batch.pieces, batch.length);
+        const written = batch.pieces.length === 1 ? to.write(bytes, headroom) : to.writeAll(batch.pieces, batch.length);
         if (written instanceof Promise) await written;
+        if (batch.length >= BULK_BYTES) { for (const piece of batch.pieces) from.reuse?.(piece); }
         options.onBytes?.(batch.length, direction);
         next = batch.next === undefined ? from.read() : batch.next;
       }

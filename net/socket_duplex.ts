@@ -1,4 +1,5 @@
 import { Socket, type SocketConstructorOpts } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { HEADROOM_BYTES } from "../protocol/allocate.ts";
 import { StreamResetError } from "../protocol/errors.ts";
 import { BULK_BYTES, type Duplex, JOIN_BYTES, type MaybePromise } from "./duplex.ts";
@@ -42,6 +43,12 @@ export class SocketDuplex implements Duplex {
     return new SocketDuplex(own, { intake });
   }
 
+  /** Takes over a TLS socket whose handshake is done, over the plain one `raw`. */
+  static secure(socket: TLSSocket, raw: Socket): SocketDuplex {
+    const intake = new Intake();
+    return new SocketDuplex(socket, { raw, ...(intake.attach(socket) ? { intake } : {}) });
+  }
+
   readonly closed: Promise<void>;
   readonly headroom: number;
   readonly #socket: Socket;
@@ -69,8 +76,8 @@ export class SocketDuplex implements Duplex {
       else socket.once("close", () => resolve(this.#onClose()));
       if (socket.destroyed) resolve();
     });
-    if (intake === undefined) socket.on("data", (bytes: Uint8Array) => this.#onData(bytes));
-    else intake.onBytes = (bytes) => this.#onData(bytes);
+    if (intake !== undefined) intake.onBytes = (bytes) => this.#onData(bytes);
+    if (intake === undefined || raw !== socket) socket.on("data", (bytes: Uint8Array) => this.#onData(bytes));
     socket.on("end", () => this.#onEnd());
     socket.on("error", (error: Error) => this.#fail(error.message, error));
     socket.on("drain", () => this.#onDrain());

@@ -144,7 +144,7 @@ class Handshake {
     secure.once("secure", () => {
       this.#deadline[Symbol.dispose]();
       this.#options.onDone();
-      const duplex = new SocketDuplex(secure, { raw });
+      const duplex = SocketDuplex.secure(secure, raw);
       decision.onConnection({ duplex, serverName, peer: this.#peer, admitted: this.#options.admitted });
     });
   }
