@@ -3,6 +3,7 @@ import type { CommandContext } from "../command_context.ts";
 import type { Io } from "../io.ts";
 import { parsePort } from "../parse_port.ts";
 import { addCompletion, createProgram, examples, globalOptions } from "../program.ts";
+import { addDomainCommands } from "./domain_command.ts";
 import { addHttpAdd } from "./http_add_command.ts";
 
 /** All commands, flags and help of `pktriot`. What a command does is imported when it runs, so that help and lists start at once. */
@@ -35,6 +36,7 @@ export function pktriotProgram(io: Io): CommandUnknownOpts {
     .description("Manage the rules: which domains and ports lead where.");
   addHttpRules(route, context);
   addTcpRules(route, context);
+  addDomainCommands(program, context);
   addCompletion(program);
   return program;
 }
