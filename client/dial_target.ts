@@ -2,6 +2,7 @@ import net from "node:net";
 import tls from "node:tls";
 import { SocketDuplex } from "../net/socket_duplex.ts";
 import { CodedError, type ErrorName } from "../protocol/errors.ts";
+import { encodeProxyHeader, type Endpoint } from "../protocol/proxy_protocol.ts";
 import { describeTarget, type ParsedTarget } from "./target.ts";
 
 /** A local service answers a connect within this time, or it is not there. */
@@ -14,6 +15,8 @@ export type SocketTarget = Exclude<ParsedTarget, { kind: "folder" }>;
 export interface DialTargetOptions {
   /** Do not verify the certificate of an `https://` target. */
   insecure?: boolean;
+  /** Tell the target for whom, by a PROXY protocol header in front of all else, also of TLS. */
+  proxyFor?: Endpoint;
 }
 
 const FAILURES: ReadonlyMap<string, ErrorName> = new Map<string, ErrorName>([
@@ -32,13 +35,59 @@ const FAILURES: ReadonlyMap<string, ErrorName> = new Map<string, ErrorName>([
  * @throws {CodedError} TARGET_REFUSED, TARGET_TIMEOUT, TARGET_DNS, TARGET_SOCKET_MISSING, TARGET_UNREACHABLE, TARGET_DENIED, TARGET_TLS
  */
 export async function dialTarget(target: SocketTarget, options: DialTargetOptions = {}): Promise<SocketDuplex> {
-  if (target.kind !== "https") return await connect(target, SocketDuplex.plain);
+  const { proxyFor } = options;
+  if (target.kind !== "https") {
+    if (proxyFor === undefined) return await connect(target, SocketDuplex.plain);
+    return await connect(target, (connected) => withHeader(connected, proxyFor));
+  }
   const socket = await connect(target, (connected) => connected);
+  if (proxyFor !== undefined) await writeHeader(socket, target, proxyFor);
   return SocketDuplex.secure(await secure(socket, target, options), socket);
 }
 
+async function withHeader(socket: net.Socket, visitor: Endpoint): Promise<SocketDuplex> {
+  const facts = { remoteAddress: socket.remoteAddress, remotePort: socket.remotePort };
+  const target = SocketDuplex.plain(socket);
+  try {
+    await target.write(proxyHeader(visitor, facts));
+    return target;
+  } catch (error) {
+    target.reset(error);
+    throw error;
+  }
+}
+
+/** In front of TLS, which begins on the socket after this. */
+async function writeHeader(socket: net.Socket, target: SocketTarget, visitor: Endpoint): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  socket.once("error", reject);
+  try {
+    socket.write(proxyHeader(visitor, socket), (error) => error ? reject(error) : resolve());
+    await promise;
+    socket.off("error", reject);
+  } catch (cause) {
+    socket.destroy();
+    throw new CodedError("TARGET_UNREACHABLE", message(target, (cause as Error).message), { cause });
+  }
+}
+
+/**
+ * The visitor as source; as destination the address of the target itself, since where the visitor connected to is not known here. A unix
+ * socket has none: it gets the unspecified one.
+ */
+function proxyHeader(
+  visitor: Endpoint,
+  { remoteAddress, remotePort }: { remoteAddress?: string | undefined; remotePort?: number | undefined },
+): Uint8Array {
+  const unspecified = { address: visitor.address.includes(":") ? "::" : "0.0.0.0", port: 0 };
+  const destination = remoteAddress === undefined || remotePort === undefined
+    ? unspecified
+    : { address: remoteAddress, port: remotePort };
+  return encodeProxyHeader({ source: visitor, destination });
+}
+
 /** `take` gets the socket in the event that says it is connected: a moment later there may be bytes in it. */
-function connect<T>(target: SocketTarget, take: (socket: net.Socket) => T): Promise<T> {
+function connect<T>(target: SocketTarget, take: (socket: net.Socket) => T | Promise<T>): Promise<T> {
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   const socket = net.connect({
     ...(target.kind === "unix" ? { path: target.path } : { host: target.host, port: target.port }),

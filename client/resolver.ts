@@ -1,17 +1,24 @@
 import type { FetchHandler as AddressedHandler } from "../net/http/fetch_server.ts";
+import { type CompiledHttpOptions, compileRuleOptions } from "../net/http/proxy/rule_options.ts";
 import { staticHandler } from "../net/http/static_files.ts";
 import { CodedError } from "../protocol/errors.ts";
 import { type HttpRule, type Rule, ruleId } from "../protocol/rule.ts";
 import type { StreamOpen } from "../protocol/stream_message.ts";
 import { defaultPage } from "./default_page.ts";
 import type { DialTargetOptions, SocketTarget } from "./dial_target.ts";
-import type { ClientHttpRule, ClientRule, Target } from "./options.ts";
+import type { ClientHttpRule, ClientRule, FetchHandler, Target } from "./options.ts";
 import { describeTarget, type ParsedTarget, parseTarget } from "./target.ts";
 
-/** Where a stream goes on this side. */
+/** Where a stream goes on this side; `http` is what is done to requests that become plain here. */
 export type Destination =
-  | { kind: "socket"; target: SocketTarget; options: DialTargetOptions }
-  | { kind: "handler"; handler: AddressedHandler };
+  | {
+    kind: "socket";
+    target: SocketTarget;
+    options: DialTargetOptions;
+    proxyProtocol?: "v2";
+    http?: CompiledHttpOptions;
+  }
+  | { kind: "handler"; handler: AddressedHandler; http?: CompiledHttpOptions };
 
 /** Answers "where does this stream go?" for the streams that the server opens: by rule. */
 export class Resolver {
@@ -21,7 +28,7 @@ export class Resolver {
 
   /**
    * Takes the whole new set of rules, or none of it; gives what the server is to publish.
-   * @throws {CodedError} TARGET_INVALID, RULE_INVALID
+   * @throws {CodedError} TARGET_INVALID, RULE_INVALID, OPTION_NEEDS_PLAINTEXT
    */
   set(rules: readonly ClientRule[], hostname: string): Rule[] {
     const destinations = new Map<string, Destination>();
@@ -70,6 +77,7 @@ function defaultRule(hostname: string): ClientHttpRule {
 
 function resolveRule(rule: ClientRule, hostname: string): { published: Rule; destination: Destination } {
   const firewall = (rule.firewall ?? []).map((line) => ({ ...line }));
+  const proxied = rule.proxyProtocol === undefined ? {} : { proxyProtocol: rule.proxyProtocol };
   if (rule.kind === "tcp") {
     const target = parseTarget(rule.target);
     if (target.kind === "folder" || target.kind === "https") {
@@ -79,23 +87,41 @@ function resolveRule(rule: ClientRule, hostname: string): { published: Rule; des
       );
     }
     return {
-      published: { kind: "tcp", transport: "tcp", port: rule.port, target: describeTarget(target), firewall },
-      destination: { kind: "socket", target, options: {} },
+      published: {
+        kind: "tcp",
+        transport: "tcp",
+        port: rule.port,
+        target: describeTarget(target),
+        firewall,
+        ...proxied,
+      },
+      destination: { kind: "socket", target, options: {}, ...proxied },
     };
   }
-  const domain = rule.domain ?? hostname;
-  if (typeof rule.target === "function") {
-    const handler = rule.target;
-    return {
-      published: { kind: "http", domain, target: "", firewall },
-      destination: { kind: "handler", handler: (request) => handler(request) },
-    };
-  }
-  const target = parseTarget(rule.target);
-  const published: HttpRule = { kind: "http", domain, target: describeTarget(target), firewall };
-  const hostHeader = rule.hostHeader ?? impliedHost(target);
+  return resolveHttp(rule, { domain: rule.domain ?? hostname, firewall, ...proxied });
+}
+
+type Common = Pick<HttpRule, "domain" | "firewall" | "proxyProtocol">;
+
+function resolveHttp(rule: ClientHttpRule, common: Common): { published: Rule; destination: Destination } {
+  const target = typeof rule.target === "function" ? rule.target : parseTarget(rule.target);
+  const published: HttpRule = {
+    kind: "http",
+    target: typeof target === "function" ? "" : describeTarget(target),
+    ...common,
+  };
+  const hostHeader = typeof target === "function" ? undefined : rule.hostHeader ?? impliedHost(target);
   if (hostHeader !== undefined) published.hostHeader = hostHeader;
-  return { published, destination: httpDestination(target, rule) };
+  if (rule.options !== undefined) published.options = rule.options;
+  const destination = httpDestination(target, rule);
+  if (destination.kind === "handler" && common.proxyProtocol !== undefined && rule.tls?.end !== "target") {
+    throw new CodedError(
+      "RULE_INVALID",
+      `Cannot use PROXY protocol for ${common.domain}: its target is in this program`,
+    );
+  }
+  const http = compileRuleOptions(rule.tls === undefined ? published : { ...published, tls: rule.tls.end });
+  return { published, destination: http === undefined ? destination : { ...destination, http } };
 }
 
 /** A server behind `https://name` is asked for by that name; every other target sees the visitor's Host. */
@@ -104,7 +130,9 @@ function impliedHost(target: ParsedTarget): string | undefined {
   return target.port === 443 ? target.host : `${target.host}:${target.port}`;
 }
 
-function httpDestination(target: ParsedTarget, rule: ClientHttpRule): Destination {
+function httpDestination(target: ParsedTarget | FetchHandler, rule: ClientHttpRule): Destination {
+  if (typeof target === "function") return { kind: "handler", handler: (request) => target(request) };
   if (target.kind === "folder") return { kind: "handler", handler: staticHandler(target.path) };
-  return { kind: "socket", target, options: { insecure: rule.insecureUpstream === true } };
+  const proxied = rule.proxyProtocol === undefined ? {} : { proxyProtocol: rule.proxyProtocol };
+  return { kind: "socket", target, options: { insecure: rule.insecureUpstream === true }, ...proxied };
 }

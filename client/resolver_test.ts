@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { CodedError } from "../protocol/errors.ts";
 import type { StreamOpen } from "../protocol/stream_message.ts";
+import type { ClientHttpRule } from "./options.ts";
 import { Resolver } from "./resolver.ts";
 
 const HOSTNAME = "calm-fox-12345.example.com";
@@ -74,4 +75,41 @@ Deno.test("set() names the host of an https target, unless another is wanted", (
   assert.deepEqual(hostHeaders, ["api.example", "api.example:8443", undefined]);
   const [rule] = resolver.set([{ kind: "http", target: "https://api.example", hostHeader: "other" }], HOSTNAME);
   assert.equal(rule?.kind === "http" && rule.hostHeader, "other");
+});
+
+Deno.test("set() publishes the options of a rule, and keeps what its requests need here", () => {
+  const resolver = new Resolver();
+  const options = { stripPrefix: "/app", maxBodyBytes: 10 };
+  const rules = resolver.set([
+    { kind: "http", target: "1", options, proxyProtocol: "v2" },
+    { kind: "http", domain: "b.example", target: "/srv", options },
+    { kind: "tcp", port: 22_001, target: "2", proxyProtocol: "v2" },
+    { kind: "tcp", port: 22_002, target: "3" },
+  ], HOSTNAME);
+  assert.deepEqual(rules.map((rule) => [rule.kind === "http" && rule.options, rule.proxyProtocol]), [
+    [options, "v2"],
+    [options, undefined],
+    [false, "v2"],
+    [false, undefined],
+  ]);
+  const proxied = [`http/${HOSTNAME}`, "tcp/22001", "tcp/22002"].map((id) => {
+    const destination = resolver.resolve(open(id));
+    return destination.kind === "socket" ? destination.proxyProtocol : "";
+  });
+  assert.deepEqual(proxied, ["v2", "v2", undefined]);
+  assert.equal(resolver.resolve(open("http/b.example")).http?.maxBodyBytes, 10);
+});
+
+Deno.test("set() refuses options that nothing could carry out", () => {
+  const passed = { end: "target", target: "127.0.0.1:443" } as const;
+  const cases: [Omit<ClientHttpRule, "kind">, CodedError["kind"]][] = [
+    [{ target: "/srv", proxyProtocol: "v2" }, "RULE_INVALID"],
+    [{ target: () => new Response(), proxyProtocol: "v2" }, "RULE_INVALID"],
+    [{ target: "1", options: { basicAuth: [{ user: "a", hash: "secret" }] } }, "RULE_INVALID"],
+    [{ target: "1", tls: passed, options: { maxBodyBytes: 1 } }, "OPTION_NEEDS_PLAINTEXT"],
+    [{ target: "1", tls: passed, hostHeader: "a.example" }, "OPTION_NEEDS_PLAINTEXT"],
+  ];
+  for (const [rule, kind] of cases) {
+    assert.throws(() => new Resolver().set([{ kind: "http", ...rule }], HOSTNAME), isKind(kind));
+  }
 });

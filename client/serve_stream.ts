@@ -4,7 +4,7 @@ import type { Logger } from "../net/log.ts";
 import { pipe } from "../net/pipe.ts";
 import { type CodedError, toCodedError } from "../protocol/errors.ts";
 import type { StreamOpen } from "../protocol/stream_message.ts";
-import { dialTarget } from "./dial_target.ts";
+import { dialTarget, type DialTargetOptions } from "./dial_target.ts";
 import type { Destination, Resolver } from "./resolver.ts";
 
 /** After one direction of a stream ended, the other may be silent for so long (the same as at the server). */
@@ -21,7 +21,7 @@ export async function serveStream(
   try {
     destination = resolver.resolve(open);
     if (destination.kind === "handler") return await serveHandler(stream, open, destination, log);
-    const target = await dialTarget(destination.target, destination.options);
+    const target = await dialTarget(destination.target, dialOptions(destination, open));
     await joinTarget(stream, target);
     log.debug("stream ended", fields);
   } catch (error) {
@@ -39,6 +39,14 @@ async function serveHandler(
 ): Promise<void> {
   await stream.accept();
   await serveFetch(stream, destination.handler, { address: open.visitor.address, log });
+}
+
+/** The header is ours, not the visitor's: `fin` does not count it. */
+function dialOptions(
+  { options, proxyProtocol }: Extract<Destination, { kind: "socket" }>,
+  { visitor }: StreamOpen,
+): DialTargetOptions {
+  return proxyProtocol === undefined ? options : { ...options, proxyFor: visitor };
 }
 
 async function joinTarget(stream: ChannelStream, target: Awaited<ReturnType<typeof dialTarget>>): Promise<void> {
