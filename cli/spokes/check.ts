@@ -25,6 +25,7 @@ export interface CheckState extends CertificateSources {
   state: string;
   tokens: number;
   tunnels: number;
+  domains: { resolvers: readonly string[]; withoutProof: readonly string[] };
   trustedProxies: readonly string[];
   drainMs: number;
 }
@@ -46,6 +47,7 @@ export async function check(context: CommandContext, { json }: { json?: boolean 
     proxyProtocol: options.proxyProtocol?.from ?? [],
     state: stateFolderOf(loaded),
     ...await countState(loaded),
+    domains: { resolvers: [], withoutProof: [], ...options.domains },
     trustedProxies: options.trustedProxies ?? [],
     drainMs: options.drainMs ?? 30_000,
   };
@@ -70,6 +72,10 @@ export function renderCheck(state: CheckState): string[] {
   const others = [
     ...state.proxyProtocol.length === 0 ? [] : [`  demand PROXY protocol from ${state.proxyProtocol.join(", ")}`],
     `  keep its state in ${state.state}: valid tokens: ${state.tokens}, tunnels: ${state.tunnels}`,
+    `  look for the proofs of domains through ${state.domains.resolvers.join(", ") || "the system's resolver"}`,
+    ...state.domains.withoutProof.length === 0
+      ? []
+      : [`  give names below ${state.domains.withoutProof.join(", ")} without proof`],
     `  believe X-Forwarded-For of ${state.trustedProxies.join(", ") || "nobody"}`,
     `  give running streams ${formatDuration(state.drainMs)} when it is stopped`,
   ];

@@ -6,10 +6,14 @@ import { parseDuration } from "../parse_duration.ts";
 import { type HostPort, parseHostPort } from "../parse_listen.ts";
 import { canonicalNetwork } from "../../net/address.ts";
 import { parsePortRange, type PortRange } from "../parse_port_range.ts";
+import { parseResolver } from "../../server/dns.ts";
 import { limitsSchema, NOT_A_TIME } from "./limits_schema.ts";
 
 const NOT_A_PLACE = "it is not host:port or :port";
 const NOT_A_RANGE = "it is not a range of ports such as 22000-22999";
+
+/** All are asked for each record: more help nobody. */
+const MAX_RESOLVERS = 8;
 
 const hostName = z.string().refine(isHostName, "it is not a host name in lower case, such as example.com");
 const port = z.int().min(1).max(65_535);
@@ -95,6 +99,10 @@ export const serverConfigSchema = z.strictObject({
   certificates: z.string().min(1).optional(),
   acme: acmeSectionSchema,
   proxy_protocol: section(z.strictObject({ from: networks.min(1, "it names no balancer") })),
+  domains: section(z.strictObject({
+    resolvers: section(z.array(checked(z.string(), parseResolver)).max(MAX_RESOLVERS)),
+    without_proof: section(z.array(hostName).max(1_000)),
+  })),
   trusted_proxies: section(networks),
   drain: durationSchema.optional(),
   limits: section(limitsSchema),

@@ -15,6 +15,10 @@ Deno.test("serverConfigSchema reads every form of a key", () => {
   });
   deepEqual(parse("limits: {head: 2s, visitors: 10}").limits, { headMs: 2_000, visitors: 10 });
   deepEqual(parse("drain: 1m").drain, 60_000);
+  deepEqual(parse("domains: {resolvers: [1.1.1.1, '[::1]:5353'], without_proof: [in.example.com]}").domains, {
+    resolvers: ["1.1.1.1", "[::1]:5353"],
+    without_proof: ["in.example.com"],
+  });
   deepEqual(["acme: off", "acme: false", ""].map((text) => parse(text).acme), [undefined, undefined, undefined]);
   deepEqual(parse("acme:").acme, {});
   deepEqual(parse("acme: {directory: 'https://ca.example/dir', email: a@b.example}").acme, {
@@ -29,6 +33,16 @@ const BAD: [name: string, text: string, message: RegExp][] = [
   ["a port out of range", "tcp: {ports: 22000-99999}", /^s\.yaml:2:14: tcp\.ports: it is not a range/],
   ["a range backwards", "tcp: {ports: 200-100}", /tcp\.ports: it is not a range/],
   ["a malformed CIDR", "trusted_proxies:\n  - 10.0.0.0/8\n  - 10.0.0.0/33", /^s\.yaml:4:5: trusted_proxies\.1: /],
+  [
+    "a resolver by its name",
+    "domains: {resolvers: [dns.org]}",
+    /^s\.yaml:2:23: domains\.resolvers\.0: "dns\.org" is not/,
+  ],
+  [
+    "a domain that is none",
+    "domains: {without_proof: ['*.a.org']}",
+    /domains\.without_proof\.0: it is not a host name/,
+  ],
   ["a time without a unit", "drain: 30", /^s\.yaml:2:8: drain: it is not a time/],
   ["a key without its certificate", "tls: {key: k.pem}", /^s\.yaml:2:6: tls: certificate and key belong together$/],
   ["an unknown limit", "limits: {hed: 1s}", /^s\.yaml:2:10: limits\.hed: there is no such key$/],

@@ -72,6 +72,12 @@ tcp:
 admin:
   listen: ${values.adminListen ?? "127.0.0.1:9400"}
 
+# Tunnels may use domains of their own when a TXT record proves that they are theirs. All resolvers are asked, in place of the
+# system's. Below a domain that is listed without proof any tunnel may take a free name.
+# domains:
+#   resolvers: [1.1.1.1, "127.0.0.1:5353"]
+#   without_proof: [internal.example.com]
+
 # Networks of balancers whose X-Forwarded-For is believed.
 # trusted_proxies: [10.0.0.0/8]
 

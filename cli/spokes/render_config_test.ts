@@ -13,7 +13,7 @@ function parse(text: string): ServerConfig {
 function uncommented(text: string): string {
   const keys =
     "hostname|address|public_port|certificate|key|bind|ports|listen|trusted_proxies|drain|log|limits|level|format|" +
-    "certificates|acme|directory|email|ca|dns_hook|eab|key_id|hmac_key|proxy_protocol|from";
+    "certificates|acme|directory|email|ca|dns_hook|eab|key_id|hmac_key|proxy_protocol|from|domains|resolvers|without_proof";
   const limits = LIMIT_KEYS.map(({ key }) => key).join("|");
   return text.replace(new RegExp(`^( *)# ( *(?:${keys}|${limits}):)`, "gm"), "$1$2");
 }
@@ -49,6 +49,7 @@ Deno.test("renderServerConfig() shows the defaults in comments that can be switc
   equal(config.address, "example.com:443");
   deepEqual(config.log, { level: "info", format: "text" });
   deepEqual(config.trusted_proxies, ["10.0.0.0/8"]);
+  deepEqual(config.domains, { resolvers: ["1.1.1.1", "127.0.0.1:5353"], without_proof: ["internal.example.com"] });
   equal(config.certificates, "certs");
   equal(config.acme?.directory, "letsencrypt");
   equal(config.acme?.dns_hook, "dns-hook.sh");

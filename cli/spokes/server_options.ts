@@ -41,6 +41,10 @@ export async function toServerOptions(loaded: LoadedServerConfig): Promise<Serve
     ...(certificatesDir === undefined ? {} : { certificatesDir }),
     ...(config.proxy_protocol === undefined ? {} : { proxyProtocol: config.proxy_protocol }),
     ...adminOf(config.admin),
+    domains: {
+      resolvers: config.domains?.resolvers ?? [],
+      withoutProof: config.domains?.without_proof ?? [],
+    },
     trustedProxies: config.trusted_proxies ?? [],
     ...(config.drain === undefined ? {} : { drainMs: config.drain }),
     limits: config.limits ?? {},
