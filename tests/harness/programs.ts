@@ -5,6 +5,7 @@ import { within } from "./wait.ts";
 /** The third-party programs of the tests, and the Debian package that has each. */
 export const PROGRAMS: Readonly<Record<string, string>> = {
   "curl": "curl",
+  "dnsmasq": "dnsmasq-base",
   "iperf3": "iperf3",
   "nc": "netcat-openbsd",
   "nginx": "nginx",
