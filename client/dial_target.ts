@@ -1,7 +1,7 @@
 import net from "node:net";
 import tls from "node:tls";
 import { SocketDuplex } from "../net/socket_duplex.ts";
-import { CodedError, type ErrorName } from "../protocol/errors.ts";
+import { CodedError, type ErrorName, toCodedError } from "../protocol/errors.ts";
 import { encodeProxyHeader, type Endpoint } from "../protocol/proxy_protocol.ts";
 import { describeTarget, type ParsedTarget } from "./target.ts";
 
@@ -38,27 +38,27 @@ export async function dialTarget(target: SocketTarget, options: DialTargetOption
   const { proxyFor } = options;
   if (target.kind !== "https") {
     if (proxyFor === undefined) return await connect(target, SocketDuplex.plain);
-    return await connect(target, (connected) => withHeader(connected, proxyFor));
+    return await connect(target, (connected) => withHeader(connected, target, proxyFor));
   }
   const socket = await connect(target, (connected) => connected);
   if (proxyFor !== undefined) await writeHeader(socket, target, proxyFor);
   return SocketDuplex.secure(await secure(socket, target, options), socket);
 }
 
-async function withHeader(socket: net.Socket, visitor: Endpoint): Promise<SocketDuplex> {
+async function withHeader(socket: net.Socket, to: SocketTarget, visitor: Endpoint): Promise<SocketDuplex> {
   const facts = { remoteAddress: socket.remoteAddress, remotePort: socket.remotePort };
   const target = SocketDuplex.plain(socket);
   try {
     await target.write(proxyHeader(visitor, facts));
     return target;
-  } catch (error) {
-    target.reset(error);
-    throw error;
+  } catch (cause) {
+    target.reset(cause);
+    throw headerFailed(to, cause);
   }
 }
 
 /** In front of TLS, which begins on the socket after this. */
-async function writeHeader(socket: net.Socket, target: SocketTarget, visitor: Endpoint): Promise<void> {
+async function writeHeader(socket: net.Socket, to: SocketTarget, visitor: Endpoint): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   socket.once("error", reject);
   try {
@@ -67,8 +67,12 @@ async function writeHeader(socket: net.Socket, target: SocketTarget, visitor: En
     socket.off("error", reject);
   } catch (cause) {
     socket.destroy();
-    throw new CodedError("TARGET_UNREACHABLE", message(target, (cause as Error).message), { cause });
+    throw headerFailed(to, cause);
   }
+}
+
+function headerFailed(target: SocketTarget, cause: unknown): CodedError {
+  return new CodedError("TARGET_UNREACHABLE", message(target, toCodedError(cause).message), { cause });
 }
 
 /**
