@@ -1,7 +1,5 @@
 import { join } from "node:path";
-import type { SecureContext } from "node:tls";
 import { addressMatcher, isLoopback, parseAddress } from "../net/address.ts";
-import { readCertificatePair } from "../net/certificate.ts";
 import { type Bound, EVERY_ADDRESS } from "../net/listen.ts";
 import { type Logger, SILENT } from "../net/log.ts";
 import { listenTlsFront } from "../net/tls_front.ts";
@@ -13,7 +11,7 @@ import type { Rule } from "../protocol/rule.ts";
 import { VERSION } from "../protocol/version.ts";
 import { type AdminListener, listenAdmin } from "./admin.ts";
 import { Authenticator } from "./authenticator.ts";
-import { type Authority, createAuthority, needsRenewal, openAuthority, renewLeaf } from "./authority.ts";
+import { ServerCertificates } from "./certificates/server_certificates.ts";
 import { ConnectionCounter } from "./connection_counter.ts";
 import { createDns } from "./dns.ts";
 import { DomainLooks } from "./domain_looks.ts";
@@ -39,8 +37,6 @@ import { TunnelEndpoint } from "./tunnel_endpoint.ts";
 const SWEEP_MS = 1_000;
 /** How often the server looks which records of domains are due: a sixth of the shortest time between two looks. */
 const DOMAIN_LOOKS_MS = 10_000;
-/** How often the server looks whether its own certificate is due. */
-const RENEWAL_CHECK_MS = 3_600_000;
 
 const DEFAULTS = {
   http: { hostname: EVERY_ADDRESS, port: 80 },
@@ -89,7 +85,12 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
       probe: (port) => tcpEdge.probe(port),
     }),
   );
-  const credentials = await openCredentials(options, { hostname, stack, log });
+  const certificates = stack.use(
+    await ServerCertificates.open({
+      ...{ domain, hostname, log, stateDir: options.stateDir, acme: options.acme },
+      ...{ given: options.tls?.certificate, folder: options.certificatesDir, resolvers: options.domains?.resolvers },
+    }),
+  );
 
   // The owner of a name that has no rule is either away, or has taken the rule out.
   const router: Router = new Router((host) => {
@@ -157,9 +158,11 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
       },
       decide: ({ serverName }) => {
         if (serverName !== hostname && serverName !== INTERNAL_SNI) return { kind: "refuse" };
+        const context = certificates.lookup(serverName)?.context();
+        if (context === undefined) return { kind: "refuse" };
         return {
           kind: "terminate",
-          context: credentials.context(),
+          context,
           onConnection: (connection) => endpoint.take(connection),
         };
       },
@@ -188,9 +191,10 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
   }));
   repeat(stack, SWEEP_MS, () => sessions.sweep(performance.now()));
   repeat(stack, SIGHTING_INTERVAL_MS, () => void tidy(state, sessions, log));
+  await certificates.start();
   return {
     ...{ state, sessions, endpoint, httpEdge, tcpEdge, http, tls, admin },
-    invitation: invitationOf(options, { hostname, tlsPort: about.tlsPort, pin: credentials.pin }),
+    invitation: invitationOf(options, { hostname, tlsPort: about.tlsPort, pin: certificates.pin }),
     drain: () => draining = true,
   };
 }
@@ -207,48 +211,6 @@ async function openStore({ stateDir }: ServerOptions, log: Logger): Promise<Stor
   if (stateDir === undefined) return new MemoryStore();
   await prepareStateFolder(stateDir);
   return await openSqliteStore(join(stateDir, STORE_FILE), { log });
-}
-
-/** What the endpoint shows in TLS; replaced in place when it is renewed. */
-interface Credentials {
-  context: () => SecureContext;
-  /** Of the server's own CA; none with a certificate of the operator's. */
-  pin: string | undefined;
-}
-
-async function openCredentials(
-  options: ServerOptions,
-  { hostname, stack, log }: { hostname: string; stack: AsyncDisposableStack; log: Logger },
-): Promise<Credentials> {
-  const own = options.tls?.certificate;
-  if (own !== undefined) {
-    const pair = readCertificatePair(own);
-    return { context: () => pair.context(), pin: undefined };
-  }
-  const { stateDir } = options;
-  let authority = stateDir === undefined
-    ? await createAuthority({ hostname })
-    : await openAuthority(stateDir, { hostname });
-  let pair = readCertificatePair(authority.pair);
-  async function renew(): Promise<void> {
-    if (!needsRenewal(authority, { hostname })) return;
-    try {
-      authority = await renewedAuthority(authority, { stateDir, hostname });
-      pair = readCertificatePair(authority.pair);
-      log.info("certificate renewed", { hostname });
-    } catch (error) {
-      log.error("certificate not renewed", { hostname, reason: toCodedError(error).message });
-    }
-  }
-  repeat(stack, RENEWAL_CHECK_MS, () => void renew());
-  return { context: () => pair.context(), pin: authority.pin };
-}
-
-function renewedAuthority(
-  { ca }: Authority,
-  { stateDir, hostname }: { stateDir: string | undefined; hostname: string },
-): Promise<Authority> {
-  return stateDir === undefined ? renewLeaf(ca, { hostname }) : openAuthority(stateDir, { hostname });
 }
 
 function addressOf({ hostname, httpPort }: { hostname: string; httpPort: number }): (rule: Rule) => string {

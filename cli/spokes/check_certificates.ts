@@ -5,10 +5,11 @@ import {
   isExpired,
   readCertificatePair,
 } from "../../net/certificate.ts";
+import type { CertificateOrder } from "../../net/acme/wanted_certificate.ts";
 import { CertificateTable } from "../../net/certificate_table.ts";
 import { SILENT } from "../../net/log.ts";
 import { CertificateFolder, type FolderCertificate } from "../../server/certificates/certificate_folder.ts";
-import { type WantedCertificate, wantedCertificates } from "../../server/certificates/wanted_certificates.ts";
+import { certificateOrders } from "../../server/certificates/certificate_orders.ts";
 import type { ServerOptions } from "../../server/options.ts";
 import { escapeText } from "../escape_text.ts";
 import { renderTable } from "../table.ts";
@@ -29,7 +30,7 @@ export interface CertificateSources {
   /** The operator's own; null when there is no such folder. */
   certificates: { folder: string; files: readonly CertificateRow[] } | null;
   /** Those got from an authority; null when there is none. */
-  acme: { directory: string; wanted: readonly WantedCertificate[] } | null;
+  acme: { directory: string; orders: readonly CertificateOrder[] } | null;
   /** What works, but not as the operator may think. */
   warnings: readonly string[];
 }
@@ -51,7 +52,7 @@ export async function checkCertificates(options: ServerOptions, now: number): Pr
     certificates,
     acme: acme === undefined ? null : {
       directory: acme.directory ?? "",
-      wanted: wantedCertificates({
+      orders: certificateOrders({
         ...{ domain, hostname, hasDnsHook: acme.dnsHook !== undefined },
         isCovered: (name) => {
           const pair = table.lookup(name, { now });
@@ -68,8 +69,10 @@ export function renderCertificates({ certificates, acme, warnings }: Certificate
   const lines = warnings.map((warning) => `  warning: ${warning}`);
   if (acme !== null) {
     lines.push(`  get certificates from ${acme.directory}:`);
-    for (const { names, by } of acme.wanted) lines.push(`    for ${names.join(", ")}, by ${PROOFS[by]}`);
-    lines.push(`    for domains of tunnels whose TLS ends here, by ${PROOFS.edge}`);
+    for (const { names, challenge } of acme.orders) {
+      lines.push(`    for ${names.join(", ")}, by ${challenge.map((type) => PROOFS[type]).join(" or ")}`);
+    }
+    lines.push("    for domains of tunnels whose TLS ends here");
   }
   if (certificates === null) return lines.map(escapeText);
   lines.push(`  use the certificates in ${certificates.folder}: ${certificates.files.length} found`);
@@ -80,9 +83,10 @@ export function renderCertificates({ certificates, acme, warnings }: Certificate
   return [...escaped, ...renderTable(["File", "Names", "Expires", "Status"], rows)];
 }
 
-const PROOFS: Readonly<Record<WantedCertificate["by"], string>> = {
-  dns: "a DNS record (dns-01)",
-  edge: "an answer at port 80 or 443 (http-01, tls-alpn-01)",
+const PROOFS: Readonly<Record<CertificateOrder["challenge"][number], string>> = {
+  "dns-01": "a DNS record (dns-01)",
+  "http-01": "an answer at port 80 (http-01)",
+  "tls-alpn-01": "an answer at port 443 (tls-alpn-01)",
 };
 
 async function readFolder(

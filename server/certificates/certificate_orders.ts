@@ -1,12 +1,7 @@
-/** A certificate that the server gets from an authority. */
-export interface WantedCertificate {
-  readonly names: readonly string[];
-  /** How the authority is shown that the names are ours: by a DNS record, or by an answer at the edge (http-01 or tls-alpn-01). */
-  readonly by: "dns" | "edge";
-}
+import type { CertificateOrder } from "../../net/acme/wanted_certificate.ts";
 
-/** What decides which certificates are wanted. */
-export interface WantedOptions {
+/** What decides which certificates the server gets from an authority. */
+export interface OrdersOptions {
   readonly domain: string;
   readonly hostname: string;
   /** Whether DNS records can be set: without that there is no wildcard. */
@@ -17,15 +12,20 @@ export interface WantedOptions {
   readonly isCovered: (name: string) => boolean;
 }
 
+/** By an answer at the edge: port 80 first, where most authorities look anyway. */
+const AT_EDGE = ["http-01", "tls-alpn-01"] as const;
+
 /** The wildcard of the domain, the endpoint's own name, and what rules ask for: each unless something covers it already. */
-export function wantedCertificates(options: WantedOptions): WantedCertificate[] {
+export function certificateOrders(options: OrdersOptions): CertificateOrder[] {
   const { domain, hostname, hasDnsHook, customDomains = [], isCovered } = options;
   const wildcard = `*.${domain}`;
-  const wanted: WantedCertificate[] = [];
-  if (hasDnsHook && !(isCovered(wildcard) && isCovered(domain))) wanted.push({ names: [wildcard, domain], by: "dns" });
+  const orders: CertificateOrder[] = [];
+  if (hasDnsHook && !(isCovered(wildcard) && isCovered(domain))) {
+    orders.push({ names: [wildcard, domain], challenge: ["dns-01"] });
+  }
   for (const name of new Set([hostname, ...customDomains])) {
     const isWithin = hasDnsHook && (name === domain || name.slice(name.indexOf(".")) === `.${domain}`);
-    if (!isWithin && !isCovered(name)) wanted.push({ names: [name], by: "edge" });
+    if (!isWithin && !isCovered(name)) orders.push({ names: [name], challenge: AT_EDGE });
   }
-  return wanted;
+  return orders;
 }

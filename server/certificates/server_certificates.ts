@@ -1,0 +1,230 @@
+import { join } from "node:path";
+import { ACME_DIRECTORIES } from "../../net/acme/acme_directories.ts";
+import type { CertificateManager } from "../../net/acme/certificate_manager.ts";
+import { Challenges } from "../../net/acme/challenges.ts";
+import {
+  type CertificatePair,
+  type CertificatePem,
+  coverageFault,
+  isCurrent,
+  readCertificatePair,
+  validityFault,
+} from "../../net/certificate.ts";
+import { CertificateTable } from "../../net/certificate_table.ts";
+import type { Logger } from "../../net/log.ts";
+import { CodedError, toCodedError } from "../../protocol/errors.ts";
+import { INTERNAL_SNI } from "../../protocol/limits.ts";
+import { parseResolver } from "../dns.ts";
+import type { ServerAcmeOptions } from "../options.ts";
+import { CertificateFolder } from "./certificate_folder.ts";
+import { certificateOrders } from "./certificate_orders.ts";
+import { lookupBy } from "./dns_lookup.ts";
+import { EndpointAuthority } from "./endpoint_authority.ts";
+
+/** Where the server's certificates come from. */
+export interface ServerCertificatesOptions {
+  readonly domain: string;
+  /** The tunnel endpoint's own name. */
+  readonly hostname: string;
+  readonly stateDir?: string | undefined;
+  /** The endpoint's certificate, when the operator gave one: then there is no authority of our own. */
+  readonly given?: CertificatePem | undefined;
+  /** Folder of the operator's own certificates. */
+  readonly folder?: string | undefined;
+  readonly acme?: ServerAcmeOptions | undefined;
+  /** Resolvers, of which the first is asked whether a record of the DNS hook is there. @default the system's */
+  readonly resolvers?: readonly string[] | undefined;
+  readonly log: Logger;
+}
+
+/** The one that wins first. The server's own is good for tunnels only, so everything else is better for a visitor. */
+const SOURCES = ["given", "folder", "acme", "own"] as const;
+/** How often it is looked whether the own certificate is due, and whether one of the operator's has run out. */
+const CHECK_MS = 3_600_000;
+
+/** All certificates that the server ends TLS with: the operator's, those it gets from an authority, and its own. */
+export class ServerCertificates implements AsyncDisposable {
+  /** What the edges answer an authority's challenges with. */
+  readonly challenges = new Challenges();
+  readonly #options: ServerCertificatesOptions;
+  readonly #table = new CertificateTable(SOURCES);
+  readonly #stack = new AsyncDisposableStack();
+  /** Those that the authority has issued, by their names. */
+  readonly #issued = new Map<string, CertificatePair>();
+  #given: CertificatePair | undefined;
+  #own: EndpointAuthority | undefined;
+  #manager: CertificateManager | undefined;
+  #customDomains: readonly string[] = [];
+  /** Checks and changes of orders, one after the other. */
+  #working: Promise<void> = Promise.resolve();
+
+  /** Ready ones come from {@link ServerCertificates.open}. */
+  constructor(options: ServerCertificatesOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Reads what is there; nothing is ordered before {@link start}.
+   * @throws {CodedError} CERTIFICATE_INVALID, STATE_UNAVAILABLE, CONFIG_INVALID
+   */
+  static async open(options: ServerCertificatesOptions): Promise<ServerCertificates> {
+    const certificates = new ServerCertificates(options);
+    try {
+      await certificates.#open();
+      return certificates;
+    } catch (error) {
+      await certificates[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** The pin that invites carry; none with a certificate of the operator's, which clients trust by public roots. */
+  get pin(): string | undefined {
+    return this.#own?.pin;
+  }
+
+  /**
+   * The certificate for a canonical name; undefined when there is none. From memory, never throws. Clients that pinned our
+   * authority ask by the internal name, and get what that has signed, whatever the public name has.
+   */
+  lookup(name: string): CertificatePair | undefined {
+    if (name === INTERNAL_SNI) return this.#own?.pair ?? this.#given;
+    return this.#table.lookup(name) ?? (name === this.#options.hostname ? this.#given : undefined);
+  }
+
+  /** Begins to get certificates: to be called when the edges listen, since the authority looks there. */
+  async start(): Promise<void> {
+    const { acme, stateDir, log } = this.#options;
+    if (acme === undefined || stateDir === undefined) return;
+    const { CertificateManager } = await import("../../net/acme/certificate_manager.ts");
+    const { dnsHook, directory = ACME_DIRECTORIES.letsencrypt, ...account } = acme;
+    this.#manager = this.#stack.use(
+      new CertificateManager({
+        ...account,
+        ...{ directory, log, challenges: this.challenges, folder: join(stateDir, "acme") },
+        ...(dnsHook === undefined ? {} : { dnsHook: await this.#dnsHook(dnsHook) }),
+        onCertificate: ({ names, pair }) => this.#onIssued(names, pair),
+      }),
+    );
+    await this.#order();
+    this.#warnOfNames();
+  }
+
+  /** The names of all rules whose TLS ends here, instead of those before: each gets a certificate unless it has one. */
+  setCustomDomains(names: Iterable<string>): void {
+    const sorted = [...new Set(names)].sort();
+    if (sorted.join() === this.#customDomains.join()) return;
+    this.#customDomains = sorted;
+    void this.#order();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+    await this.#working;
+  }
+
+  async #open(): Promise<void> {
+    const { given, folder, acme, stateDir, hostname, log } = this.#options;
+    if (acme !== undefined && stateDir === undefined) {
+      throw new CodedError("CONFIG_INVALID", "Cannot get certificates from an authority without a state folder");
+    }
+    if (given !== undefined) this.#useGiven(given);
+    else {
+      this.#own = await EndpointAuthority.open({ stateDir, hostname, log });
+      this.#table.set("own", [this.#own.pair]);
+    }
+    if (folder !== undefined) await this.#openFolder(folder);
+    const timer = setInterval(() => void this.#check(), CHECK_MS);
+    this.#stack.defer(() => clearInterval(timer));
+  }
+
+  #useGiven(pem: CertificatePem): void {
+    const { hostname, log } = this.#options;
+    const what = "the certificate of the tunnel endpoint";
+    this.#given = readCertificatePair(pem, what);
+    this.#table.set("given", [this.#given]);
+    const faults = [validityFault(this.#given, { what }), coverageFault(this.#given, hostname, what)];
+    for (const fault of faults) {
+      // It is served all the same: nothing else can be, and clients say what is wrong.
+      if (fault !== undefined) log.error("certificate is bad", { code: fault.code, reason: fault.message });
+    }
+  }
+
+  async #openFolder(path: string): Promise<void> {
+    const folder = this.#stack.use(
+      new CertificateFolder(path, {
+        log: this.#options.log,
+        onChange: (pairs) => {
+          this.#table.set("folder", pairs);
+          void this.#order();
+        },
+      }),
+    );
+    await folder.look();
+    folder.watch();
+  }
+
+  async #dnsHook(path: string): Promise<import("../../net/acme/dns_hook.ts").DnsHook> {
+    const { DnsHook } = await import("../../net/acme/dns_hook.ts");
+    const { resolvers: [resolver] = [], log } = this.#options;
+    const lookup = resolver === undefined ? undefined : lookupBy(parseResolver(resolver));
+    return new DnsHook({ path, log, ...(lookup === undefined ? {} : { propagation: { lookup } }) });
+  }
+
+  #check(): Promise<void> {
+    return this.#enqueue(async () => {
+      if (this.#own !== undefined && await this.#own.renew()) this.#table.set("own", [this.#own.pair]);
+      await this.#want();
+    });
+  }
+
+  #order(): Promise<void> {
+    return this.#enqueue(() => this.#want());
+  }
+
+  #enqueue(work: () => Promise<void>): Promise<void> {
+    this.#working = this.#working.then(work);
+    return this.#working;
+  }
+
+  /** Never fails: what there is goes on to serve. */
+  async #want(): Promise<void> {
+    const manager = this.#manager;
+    if (manager === undefined) return;
+    const { domain, hostname, acme, log } = this.#options;
+    const orders = certificateOrders({
+      ...{ domain, hostname, hasDnsHook: acme?.dnsHook !== undefined, customDomains: this.#customDomains },
+      isCovered: (name) => this.#isCovered(name, ["given", "folder"]),
+    });
+    try {
+      await manager.want(orders);
+    } catch (error) {
+      const { code, message } = toCodedError(error);
+      log.error("certificates not ordered", { code, reason: message });
+    }
+    const wanted = new Set(orders.map(({ names }) => names.join()));
+    for (const names of this.#issued.keys()) if (!wanted.has(names)) this.#issued.delete(names);
+    this.#table.set("acme", this.#issued.values());
+  }
+
+  #onIssued(names: readonly string[], pair: CertificatePair): void {
+    this.#issued.set(names.join(), pair);
+    this.#table.set("acme", this.#issued.values());
+  }
+
+  #isCovered(name: string, sources: readonly (typeof SOURCES)[number][]): boolean {
+    const now = Date.now();
+    const pair = this.#table.lookup(name, { now, sources });
+    return pair !== undefined && isCurrent(pair, now);
+  }
+
+  #warnOfNames(): void {
+    const { domain, acme, log } = this.#options;
+    const wildcard = `*.${domain}`;
+    if (acme?.dnsHook !== undefined || this.#isCovered(wildcard, ["given", "folder"])) return;
+    log.warn("names of tunnels have no certificate", {
+      names: wildcard,
+      hint: "acme.dns_hook, or a wildcard of your own",
+    });
+  }
+}
