@@ -1,30 +1,22 @@
-import { createHash, createPrivateKey, generateKeyPairSync } from "node:crypto";
+import { createPrivateKey, generateKeyPairSync } from "node:crypto";
 import { join } from "node:path";
 import { CodedError } from "../../protocol/errors.ts";
-import { requireHttps } from "./acme_transport.ts";
 import { preparePrivateFolder, readPrivateFile, writePrivateFile } from "./private_file.ts";
 
 /**
- * The key of our account at the CA (P-256, PEM), made when there is none yet. A file that is there but cannot be used is an
+ * The key of our account at the CA of the folder (P-256, PEM), made when there is none yet. A file that is there but cannot be used is an
  * error, never replaced: a CA may have tied permissions to its key.
  * @throws {CodedError} STATE_UNAVAILABLE
  */
-export async function accountKey(folder: string, directory: string): Promise<string> {
+export async function accountKey(folder: string): Promise<string> {
   await preparePrivateFolder(folder);
-  const path = join(folder, fileName(directory));
+  const path = join(folder, "account.pem");
   const known = await readPrivateFile(path);
   if (known !== null) return checked(path, known);
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const pem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
   await writePrivateFile(path, pem);
   return pem;
-}
-
-/** `account-acme.example-1a2b3c4d.pem`: readable, and one for each directory URL. */
-function fileName(directory: string): string {
-  const { host } = requireHttps(directory);
-  const digest = createHash("sha256").update(directory).digest("hex").slice(0, 8);
-  return `account-${host.replaceAll(/[^a-z0-9.-]/g, "_")}-${digest}.pem`;
 }
 
 function checked(path: string, pem: string): string {

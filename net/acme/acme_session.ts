@@ -29,8 +29,14 @@ export interface AcmeChallenge {
 }
 
 type Library = typeof import("acme-client");
-/** The one seam of the library that is not in its types; its version is pinned. */
-type Requester = { request(url: string, method: string, options?: { data?: unknown }): Promise<AcmeResponse> };
+/** The parts of the library that are not in its types; its version is pinned. */
+interface Requester {
+  request(url: string, method: string, options?: { data?: unknown }): Promise<AcmeResponse>;
+  getDirectory(): Promise<Record<string, unknown>>;
+}
+interface Registrar {
+  createAccount(data: object): Promise<{ status: number; data: { contact?: readonly string[] } }>;
+}
 
 /**
  * One visit to a CA: the account is registered (or found again) and every request goes through a transport of our own until the
@@ -40,6 +46,7 @@ export class AcmeSession implements Disposable {
   readonly client: Client;
   readonly library: Library;
   readonly #transport: AcmeTransport;
+  readonly #requester: Requester;
 
   constructor(library: Library, account: AcmeAccount, signal: AbortSignal) {
     this.library = library;
@@ -51,8 +58,8 @@ export class AcmeSession implements Disposable {
         ? {}
         : { externalAccountBinding: { kid: account.eab.keyId, hmacKey: account.eab.hmacKey } }),
     });
-    const { http } = this.client as unknown as { http: Requester };
-    http.request = (url, method, options) => this.#request(url, method, { data: options?.data, signal });
+    this.#requester = (this.client as unknown as { http: Requester }).http;
+    this.#requester.request = (url, method, options) => this.#request(url, method, { data: options?.data, signal });
   }
 
   /** @throws {AcmeError} what the CA says, or that it says nothing */
@@ -63,10 +70,7 @@ export class AcmeSession implements Disposable {
     const library = (loaded as unknown as { default?: Library }).default ?? loaded;
     const session = new AcmeSession(library, account, signal);
     try {
-      await session.client.createAccount({
-        termsOfServiceAgreed: true,
-        ...(account.email === undefined ? {} : { contact: [`mailto:${account.email}`] }),
-      });
+      await session.#register(account.email);
       return session;
     } catch (error) {
       session[Symbol.dispose]();
@@ -75,11 +79,13 @@ export class AcmeSession implements Disposable {
   }
 
   /**
-   * Orders a certificate; `replaces` tells the CA which one it follows (RFC 9773 5), and is left out when the CA does not like it.
+   * Orders a certificate; `replaces` tells a CA with renewal information which one it follows (RFC 9773 5), and is left out when the
+   * CA does not like it: it may not know the old one.
    */
   async order(names: readonly string[], replaces?: string): Promise<Order> {
     const identifiers = names.map((value) => ({ type: "dns", value }));
-    if (replaces === undefined) return await this.client.createOrder({ identifiers });
+    const { renewalInfo } = await this.#requester.getDirectory();
+    if (replaces === undefined || renewalInfo === undefined) return await this.client.createOrder({ identifiers });
     try {
       return await this.client.createOrder({ identifiers, ...{ replaces } });
     } catch (error) {
@@ -91,6 +97,16 @@ export class AcmeSession implements Disposable {
   /** The authorizations of an order with their challenges. */
   async authorizations(order: Order): Promise<readonly (Authorization & { challenges: readonly AcmeChallenge[] })[]> {
     return await this.client.getAuthorizations(order);
+  }
+
+  /** The library's own `createAccount` also updates an account that is there, with nothing when nothing has changed: CAs refuse that. */
+  async #register(email: string | undefined): Promise<void> {
+    const contact = email === undefined ? [] : [`mailto:${email}`];
+    const wanted = { termsOfServiceAgreed: true, ...(email === undefined ? {} : { contact }) };
+    const { api } = this.client as unknown as { api: Registrar };
+    const { status, data } = await api.createAccount(wanted);
+    const isKnown = status === 200 && contact.every((uri) => data.contact?.includes(uri) === true);
+    if (status === 200 && !isKnown) await this.client.updateAccount({ contact });
   }
 
   [Symbol.dispose](): void {

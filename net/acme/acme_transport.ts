@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { AcmeError } from "./acme_error.ts";
 
 /** How a CA is reached. */
@@ -36,7 +37,9 @@ export class AcmeTransport implements Disposable {
   readonly #client: Deno.HttpClient;
   readonly #timeoutMs: number;
 
+  /** @throws {AcmeError} CERTIFICATE_INVALID when `ca` is no certificate */
   constructor({ ca, timeoutMs = TIMEOUT_MS }: AcmeTransportOptions) {
+    if (ca !== undefined) requireCertificate(ca);
     this.#client = Deno.createHttpClient(ca === undefined ? {} : { caCerts: [ca] });
     this.#timeoutMs = timeoutMs;
   }
@@ -91,6 +94,15 @@ export function retryAfterMs(header: string | undefined, now: number): number | 
   if (header === undefined) return undefined;
   const wait = /^[0-9]{1,9}$/.test(header) ? Number(header) * 1000 : Date.parse(header) - now;
   return Number.isNaN(wait) || wait < 0 ? undefined : Math.min(wait, MAX_RETRY_AFTER_MS);
+}
+
+/** The runtime would trust nobody more, and say nothing. */
+function requireCertificate(pem: string): void {
+  try {
+    new X509Certificate(pem);
+  } catch (cause) {
+    throw new AcmeError("CERTIFICATE_INVALID", "the CA certificate configured for ACME is not PEM", { cause });
+  }
 }
 
 async function readText(response: Response): Promise<string> {

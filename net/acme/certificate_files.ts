@@ -11,7 +11,7 @@ export type StoredCertificate =
   | { readonly kind: "missing" }
   | { readonly kind: "broken"; readonly error: CodedError };
 
-/** Whether an order may have the name: a canonical host name, or a wildcard of one. */
+/** Whether an order may have the name: a canonical host name of two labels or more, or a wildcard of one. */
 export function isOrderName(name: string): boolean {
   const host = name.startsWith("*.") ? name.slice(2) : name;
   return isHostName(host) && host.includes(".");

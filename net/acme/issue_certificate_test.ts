@@ -40,7 +40,7 @@ async function issue({ ca, places, folder, names, type, eab, signal = new AbortC
   const account = {
     directory: ca.directory,
     ca: ca.ca,
-    accountKey: await accountKey(folder, ca.directory),
+    accountKey: await accountKey(folder),
     email: "admin@example.com",
     ...(eab === undefined ? {} : { eab }),
   };

@@ -1,4 +1,5 @@
 import { Buffer } from "node:buffer";
+import { X509Certificate } from "node:crypto";
 import { AcmeError } from "./acme_error.ts";
 import { refusedRequest } from "./acme_problem.ts";
 import { type AcmeTransport, requireHttps, retryAfterMs } from "./acme_transport.ts";
@@ -15,11 +16,14 @@ const MINUTE_MS = 60_000;
 /** When the CA does not say when to ask again (RFC 9773 4.3.3 advises 6 hours). */
 const ASK_AGAIN_MS = 6 * 3_600_000;
 
-/** The id of a certificate for renewal information (RFC 9773 4.1); `undefined` for one without an authority key identifier. */
-export async function renewalId(certificatePem: string): Promise<string | undefined> {
+/**
+ * The id of the first certificate of a chain for renewal information (RFC 9773 4.1); `undefined` for one without an authority key
+ * identifier.
+ */
+export async function renewalId(chainPem: string): Promise<string | undefined> {
   await import("reflect-metadata");
   const x509 = await import("@peculiar/x509");
-  const certificate = new x509.X509Certificate(certificatePem);
+  const certificate = new x509.X509Certificate(new Uint8Array(new X509Certificate(chainPem).raw));
   const keyId = certificate.getExtension(x509.AuthorityKeyIdentifierExtension)?.keyId;
   if (keyId === undefined) return undefined;
   return `${base64url(keyId)}.${base64url(derInteger(certificate.serialNumber))}`;
