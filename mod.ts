@@ -43,7 +43,9 @@ export type {
 export { encodeInvite, type Invite, parseInvite } from "./protocol/invite.ts";
 export { CodedError, type ErrorName, ERRORS } from "./protocol/errors.ts";
 export type { RuleState, Welcome } from "./protocol/message.ts";
+export type { HttpOptions } from "./protocol/http_options.ts";
 export type { FirewallRule } from "./protocol/rule.ts";
+export { hashPassword } from "./net/password.ts";
 export type { CertificatePem } from "./net/certificate.ts";
 export type { Logger } from "./net/log.ts";
 export { VERSION } from "./protocol/version.ts";
