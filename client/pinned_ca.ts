@@ -2,6 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { createHash } from "node:crypto";
 import tls from "node:tls";
 import { CodedError } from "../protocol/errors.ts";
+import { INTERNAL_SNI } from "../protocol/limits.ts";
 import type { ResolvedServerAddress } from "./server_address.ts";
 
 const TIMEOUT_MS = 10_000;
@@ -12,14 +13,21 @@ const TIMEOUT_MS = 10_000;
  * @throws {CodedError} PIN_MISMATCH, SERVER_UNREACHABLE
  */
 export async function fetchPinnedCa(address: ResolvedServerAddress, pin: string): Promise<string> {
-  const chain = await presentedChain(address);
-  for (const der of chain) {
-    if (createHash("sha256").update(der).digest("base64url") === pin) return new X509Certificate(der).toString();
-  }
+  const shown = await presentedChain(address);
+  // By its public name the server may show a certificate of another authority; what is no server of ours knows no other name.
+  const chain = findPinned(shown, pin) === undefined
+    ? await presentedChain({ ...address, sni: INTERNAL_SNI }).catch(() => shown)
+    : shown;
+  const pinned = findPinned(chain, pin);
+  if (pinned !== undefined) return new X509Certificate(pinned).toString();
   throw new CodedError(
     "PIN_MISMATCH",
     `The server at ${address.hostname}:${address.port} does not show the certificate authority of the invite`,
   );
+}
+
+function findPinned(chain: readonly Uint8Array[], pin: string): Uint8Array | undefined {
+  return chain.find((der) => createHash("sha256").update(der).digest("base64url") === pin);
 }
 
 function presentedChain({ hostname, port, sni }: ResolvedServerAddress): Promise<Uint8Array[]> {
