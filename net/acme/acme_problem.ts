@@ -35,7 +35,7 @@ export function parseProblem(data: unknown): AcmeProblem {
   const [first] = Array.isArray(subproblems) ? subproblems.map(asRecord) : [];
   // A compound problem says what is wrong only in its parts.
   const texts = [detail, first?.detail].filter((text) => typeof text === "string" && text !== "");
-  return { type: typeof type === "string" ? type.replace(URN, "") : "", detail: oneLine(texts.join("; ")) };
+  return { type: shortType(type), detail: oneLine(texts.join("; ")) };
 }
 
 /** The error for an answer of `host` with a failing status. */
@@ -59,6 +59,12 @@ export function failedChallenge(name: string, type: string, error: unknown): Acm
   const problem = parseProblem(error);
   const reason = sentence(problem, "the CA gives no reason");
   return new AcmeError("ACME_CHALLENGE_FAILED", `${type} of ${name} failed: ${reason}`, { problem: problem.type });
+}
+
+/** What is no type of the RFC, or no word at all, is none. */
+function shortType(type: unknown): string {
+  const short = typeof type === "string" ? type.replace(URN, "") : "";
+  return /^[A-Za-z0-9:._-]{1,64}$/.test(short) ? short : "";
 }
 
 function sentence({ type, detail }: AcmeProblem, otherwise: string, advice = ADVICE.get(type)): string {

@@ -77,8 +77,7 @@ export class AcmeTransport implements Disposable {
 
   #reasonOf(cause: unknown): string {
     if (cause instanceof DOMException && cause.name === "TimeoutError") return `nothing within ${this.#timeoutMs} ms`;
-    // The runtime's own sentence repeats the URL; what is wrong comes last.
-    return cause instanceof Error ? (cause.message.split(": ").at(-1) ?? cause.message) : String(cause);
+    return rootMessage(cause);
   }
 }
 
@@ -94,6 +93,13 @@ export function retryAfterMs(header: string | undefined, now: number): number | 
   if (header === undefined) return undefined;
   const wait = /^[0-9]{1,9}$/.test(header) ? Number(header) * 1000 : Date.parse(header) - now;
   return Number.isNaN(wait) || wait < 0 ? undefined : Math.min(wait, MAX_RETRY_AFTER_MS);
+}
+
+/** The runtime only says that it failed; what for, and once more the URL, is in the cause. */
+function rootMessage(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.cause instanceof Error) return rootMessage(error.cause);
+  return error.message.replace(/^error sending request for url \([^)]*\): /, "");
 }
 
 /** The runtime would trust nobody more, and say nothing. */

@@ -9,6 +9,9 @@ import { CertificateManager, type CertificateManagerOptions } from "./certificat
 import { Challenges } from "./challenges.ts";
 import { DnsHook } from "./dns_hook.ts";
 import type { CertificateOrder } from "./wanted_certificate.ts";
+import { type FakeCa, startFakeCa } from "./testing/fake_ca.ts";
+import { freePorts } from "./testing/free_ports.ts";
+import { identifiedCertificate, RENEWAL_ID } from "./testing/identified_certificate.ts";
 import { type Pebble, PEBBLE_PROGRAMS, startPebble } from "./testing/pebble.ts";
 import { findProgram, programTest } from "./testing/programs.ts";
 import { listenForValidation, type ValidationListeners } from "./testing/validation_listeners.ts";
@@ -16,7 +19,7 @@ import { listenForValidation, type ValidationListeners } from "./testing/validat
 const A: CertificateOrder = { names: ["a.example.com"], challenge: ["http-01"] };
 const B: CertificateOrder = { names: ["b.example.com"], challenge: ["http-01"] };
 /** Nobody listens there. */
-const NO_CA = "https://127.0.0.1:1/dir";
+const NO_CA = `https://127.0.0.1:${freePorts(1)[0]}/dir`;
 
 type Failure = { names: readonly string[]; error: AcmeError; retryAt: Date };
 type Pair = Extract<StoredCertificate, { kind: "usable" }>["pair"];
@@ -361,4 +364,32 @@ Deno.test("a listener that throws does not end the care for the other certificat
   await promise;
   clearInterval(timer);
   assert.ok(desk.manager.renewNow("a.example.com"));
+});
+
+Deno.test("when the CA advises to renew now, an order follows long before the time that we would choose", async () => {
+  await using ca: FakeCa = await startFakeCa(({ url }) => {
+    if (url.endsWith("/dir")) return Response.json({ renewalInfo: `${ca.origin}/info` });
+    return Response.json({ suggestedWindow: { start: "2020-01-01T00:00:00Z", end: "2020-01-02T00:00:00Z" } });
+  });
+  const directory = `${ca.origin}/dir`;
+  await using desk = new Desk({ directory, ca: ca.ca });
+  const stored = caFolder(desk.folder, directory);
+  await Deno.mkdir(stored, { mode: 0o700 });
+  await Deno.writeTextFile(join(stored, "a.example.com.pem"), await identifiedCertificate("a.example.com"), {
+    mode: 0o600,
+  });
+  await desk.manager.want([A]);
+  assert.equal(desk.pairs.length, 1);
+  // This CA can say nothing else: that an order was tried is what counts.
+  await desk.until(() => desk.failures.length === 1, "the order");
+  assert.deepEqual(ca.asked.slice(0, 2), ["GET /dir", `GET /info/${RENEWAL_ID}`]);
+});
+
+Deno.test("a CA's wish to wait is heeded", async () => {
+  await using ca = await startFakeCa(() => Response.json({}, { status: 429, headers: { "retry-after": "7200" } }));
+  await using desk = new Desk({ directory: `${ca.origin}/dir`, ca: ca.ca });
+  await desk.manager.want([A]);
+  await desk.until(() => desk.failures.length === 1, "the failure");
+  assert.equal(desk.failures[0]?.error.kind, "ACME_RATE_LIMITED");
+  assert.ok(desk.failures[0]!.retryAt.getTime() - Date.now() > 7_100_000);
 });
