@@ -4,7 +4,7 @@ import { Penalties } from "./penalties.ts";
 
 function setUp(): { penalties: Penalties; clock: { now: number }; isFree: (address: string) => boolean } {
   const clock = { now: 1_000_000 };
-  const penalties = new Penalties(() => clock.now);
+  const penalties = new Penalties({ now: () => clock.now });
   function isFree(address: string): boolean {
     try {
       penalties.assertNone(address);
@@ -57,4 +57,12 @@ Deno.test("assertNone() says how long to wait", () => {
   const { penalties } = setUp();
   for (let count = 0; count < 5; count++) penalties.add("192.0.2.1");
   assert.throws(() => penalties.assertNone("192.0.2.1"), /192\.0\.2\.1: wait 11 s/);
+});
+
+Deno.test("as many wrong credentials cost nothing as are tolerated", () => {
+  const penalties = new Penalties({ now: () => 0, tolerated: 20 });
+  for (let count = 0; count < 20; count++) penalties.add("192.0.2.1");
+  penalties.assertNone("192.0.2.1");
+  penalties.add("192.0.2.1");
+  assert.throws(() => penalties.assertNone("192.0.2.1"), { kind: "TOO_MANY_ATTEMPTS" });
 });

@@ -6,6 +6,8 @@ import { CodedError } from "../../../protocol/errors.ts";
 const MAX_RUNNING = 2;
 /** Those who may wait at once: about 2 s of work. */
 const MAX_WAITING = 64;
+/** People mistype, and programs try an old password a few times; behind that an address may guess once in 5 s. */
+const TOLERATED_GUESSES = 20;
 /** Of one address: a browser's connections that ask with the same password count once. */
 const MAX_PER_ADDRESS = 4;
 
@@ -16,7 +18,7 @@ export class PasswordChecks {
   readonly #byGroup = new Map<string, number>();
   #running = 0;
 
-  constructor(penalties: Penalties = new Penalties()) {
+  constructor(penalties: Penalties = new Penalties({ tolerated: TOLERATED_GUESSES })) {
     this.#penalties = penalties;
   }
 

@@ -8,7 +8,7 @@ class Setup {
   readonly begun: PromiseWithResolvers<boolean>[] = [];
 
   constructor() {
-    this.checks = new PasswordChecks(new Penalties(() => 1_000_000));
+    this.checks = new PasswordChecks(new Penalties({ now: () => 1_000_000 }));
   }
 
   run(address: string): Promise<boolean> {
