@@ -136,6 +136,24 @@ programTest("a domain of one's own: refused, proven by a real DNS server, served
   await done("domain", "rm", BLOG);
   await owner.log.waitFor("rule inactive", { rule: `http/${BLOG}`, code: "E4016" }, { from: before });
   assert.match((await run("curl", [...curl, url])).stdout, / 404$/);
+
+  // Proven anew, the rule is back; and the operator has the last word, while the server runs.
+  const again = JSON.parse(await done("domain", "add", BLOG, "--json"));
+  await dns.set(`txt-record=${RECORD},${again.txt.value}`);
+  await done(...verify);
+  assert.equal((await run("curl", [...curl, url])).stdout, "my own domain 200");
+  const spokesDomain = (...args: string[]) => runProgram("spokes", ["--config", spokes.config, "domain", ...args]);
+  const all = JSON.parse((await spokesDomain("ls", "--json")).stdout);
+  assert.deepEqual(
+    all.map(({ tunnel, status }: Record<string, string>) => [tunnel, status]).toSorted(),
+    [
+      [owner.identity.tunnel, "verified"],
+      [other.identity.tunnel, "pending"],
+    ].toSorted(),
+  );
+  assert.equal((await spokesDomain("rm", BLOG)).stdout, `Domain ${BLOG} removed\n`);
+  await eventually(async () => (await run("curl", [...curl, url])).stdout.endsWith(" 404"), "the site to be gone");
+  assert.match((await spokesDomain("rm", BLOG)).stderr, /^error E6005: No tunnel has proven/);
 });
 
 programTest(

@@ -3,6 +3,7 @@ import type { CommandContext } from "../command_context.ts";
 import type { Io } from "../io.ts";
 import { parsePort } from "../parse_port.ts";
 import { addCompletion, createProgram, examples, globalOptions } from "../program.ts";
+import { addDomainCommands } from "./domain_command.ts";
 
 /** All commands, flags and help of `spokes`. What a command does is imported when it runs. */
 export function spokesProgram(io: Io): CommandUnknownOpts {
@@ -25,6 +26,7 @@ export function spokesProgram(io: Io): CommandUnknownOpts {
   addServerCommands(program, context);
   addTokenCommands(program, context);
   addTunnelCommands(program, context);
+  addDomainCommands(program, context);
   addCompletion(program);
   return program;
 }

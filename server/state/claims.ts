@@ -101,10 +101,10 @@ export class Claims implements Disposable {
     return claim?.kind === "owned" && claim.proven === true;
   }
 
-  /** What the tunnel owns itself, with its claim. */
-  *ofTunnel(tunnel: string): Generator<[key: string, claim: Claim & { kind: "owned" }]> {
+  /** What the tunnel owns itself, or what anybody owns, with its claim. */
+  *ofTunnel(tunnel?: string): Generator<[key: string, claim: Claim & { kind: "owned" }]> {
     for (const [key, claim] of this.#mirror.entries()) {
-      if (claim.kind === "owned" && claim.tunnel === tunnel) yield [key, claim];
+      if (claim.kind === "owned" && (tunnel === undefined || claim.tunnel === tunnel)) yield [key, claim];
     }
   }
 

@@ -25,6 +25,7 @@ const MAX_ASSIGN_ATTEMPTS = 10;
 /** A domain that its owner has proven; `since` is ms since the epoch. */
 export interface ProvenDomain {
   readonly domain: string;
+  readonly tunnel: string;
   readonly since: number;
 }
 
@@ -127,10 +128,11 @@ export class Names implements Disposable {
     return this.#claims.isProven(domain);
   }
 
-  /** The domains that the tunnel owns itself and has proven; from memory. */
-  provenOf(tunnel: string): ProvenDomain[] {
+  /** The domains that the tunnel owns itself and has proven, or those of all; from memory. */
+  provenOf(tunnel?: string): ProvenDomain[] {
     const owned = [...this.#claims.ofTunnel(tunnel)];
-    return owned.filter(([, claim]) => isProof(claim)).map(([domain, { since }]) => ({ domain, since }));
+    return owned.filter(([, claim]) => isProof(claim))
+      .map(([domain, { tunnel: owner, since }]) => ({ domain, tunnel: owner, since }));
   }
 
   /** Tells of each domain that was proven, or was proven and is given up, by any process, until disposed. */

@@ -265,7 +265,9 @@ Deno.test("a name that was granted is proven later, and then covers what is belo
   await assertFails(names.claim(tunnel, "a.shop.org"), "DOMAIN_NOT_VERIFIED");
   await names.prove(tunnel, "shop.org");
   await names.claim(tunnel, "a.shop.org");
-  assert.deepEqual(names.provenOf(tunnel.id), [{ domain: "shop.org", since: setup.clock.now }]);
+  assert.deepEqual(names.provenOf(tunnel.id), [
+    { domain: "shop.org", tunnel: tunnel.id, since: setup.clock.now },
+  ]);
   await names.release(tunnel, "shop.org");
   assert.deepEqual(told, ["shop.org", "shop.org"]);
   assert.equal(names.ownerOf("a.shop.org"), undefined);
