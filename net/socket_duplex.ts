@@ -17,11 +17,15 @@ interface Handle {
   /** Stops and starts reading: `pause()` alone does not hold a TLS socket back. */
   readStop(): unknown;
   readStart(): unknown;
+  /** What is read into from now on; an empty one leaves that to the runtime again. */
+  useUserBuffer(into: Uint8Array): unknown;
   /** Called with the bytes that came, or without at the end or an error of reading. */
   onread: (bytes?: ArrayBuffer | Uint8Array) => void;
   /** Not 0 when the connection is no more. */
   getpeername(into: object): number;
 }
+
+const NO_BUFFER = new Uint8Array(0);
 
 /** Memory for joining pieces; back here as soon as the kernel has taken them. */
 const joinBuffers: ArrayBuffer[] = [new ArrayBuffer(JOIN_BYTES)];
@@ -109,6 +113,31 @@ export class SocketDuplex implements Duplex {
 
   get ready(): boolean {
     return this.#queue.length > 0;
+  }
+
+  /** Puts bytes that were read back in front; while nobody reads. */
+  unread(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    this.#queue.unshift(bytes);
+    this.#queuedBytes += bytes.length;
+  }
+
+  /**
+   * Gives a {@link SocketDuplex.plain} connection back to the runtime, with what was read from the kernel and not taken from here. It ends
+   * its life as a duplex: nothing of it may be used any more, and `closed` settles.
+   * @throws {StreamResetError} when the connection is gone
+   */
+  handBack(): Socket {
+    const owner = this.#socket as unknown as { _handle: unknown };
+    if (this.#failure !== null || !owner._handle) throw this.#fail("The connection is closed");
+    this.#handle?.readStop();
+    this.#handle?.useUserBuffer(NO_BUFFER); // Else the bytes would still go to our own memory.
+    const options = { handle: owner._handle, allowHalfOpen: true };
+    owner._handle = null;
+    this.#socket.destroy();
+    const socket = new Socket(options as SocketConstructorOpts);
+    for (const bytes of this.#queue.splice(0).reverse()) socket.unshift(bytes);
+    return socket;
   }
 
   /** One system call for all of them: a copy costs less than a call for each, and less than the runtime's own `writev`. */

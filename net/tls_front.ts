@@ -1,29 +1,39 @@
 import type net from "node:net";
 import tls from "node:tls";
+import { CodedError, toCodedError } from "../protocol/errors.ts";
 import { parseClientHello } from "../protocol/client_hello.ts";
 import { MAX_CLIENT_HELLO_BYTES } from "../protocol/limits.ts";
 import { Deadline } from "./deadline.ts";
-import { type Bound, listen } from "./listen.ts";
+import { type Bound, listen, type Peer } from "./listen.ts";
 import { SocketDuplex } from "./socket_duplex.ts";
 
 /** What a ClientHello asks for. */
 export interface TlsName {
   serverName: string | undefined;
   alpn: readonly string[];
-  peer: { address: string; port: number };
+  peer: Peer;
 }
 
-/** Who takes a TLS connection: terminated here with a context, or nobody (there is no default host, security R38). */
+/**
+ * Who takes a TLS connection: it is ended here with a context, or passed on as it is, or nobody takes it: there is no default host
+ * (security R38). `admitted` counts the connection elsewhere from now on, in place of what `admit` gave.
+ */
 export type TlsDecision =
-  | { kind: "terminate"; context: tls.SecureContext; onConnection: (connection: TlsConnection) => void }
-  | { kind: "refuse" };
+  | {
+    kind: "terminate";
+    context: tls.SecureContext;
+    onConnection: (connection: TlsConnection) => void;
+    admitted?: Disposable;
+  }
+  | { kind: "pass"; onConnection: (connection: TlsConnection) => void; admitted?: Disposable }
+  | { kind: "refuse"; error: CodedError };
 
-/** A terminated connection. */
+/** A connection whose TLS was ended, or one that begins with its ClientHello. */
 export interface TlsConnection {
   duplex: SocketDuplex;
   serverName: string;
-  peer: { address: string; port: number };
-  /** What `admit` gave; released at the latest when the connection closes, earlier when its owner counts it elsewhere. */
+  peer: Peer;
+  /** What counts it; released at the latest when the connection closes, earlier when its owner counts it elsewhere. */
   admitted: Disposable;
 }
 
@@ -35,27 +45,31 @@ export interface TlsFrontOptions {
   handshakeMs: number;
   /** Decides from memory and never waits: a handshake must not hang on it. */
   decide: (name: TlsName) => TlsDecision;
-  /** Whether a new connection may be taken; called before a byte is read. */
-  admit: (peer: { address: string; port: number }) => Disposable | null;
+  /** Who is at the other end of a new connection, which a load balancer may have to say first. @default the peer */
+  identify?: (duplex: SocketDuplex, peer: Peer) => Peer | Promise<Peer>;
+  /** Whether a new connection may be taken. */
+  admit: (peer: Peer) => Disposable | null;
+  /** Told of connections that nobody takes. */
+  onRefused?: (name: Partial<TlsName>, error: CodedError) => void;
 }
 
 /** A fatal `unrecognized_name` alert (RFC 8446 6.2, RFC 6066 3). */
 const ALERT_UNRECOGNIZED_NAME = new Uint8Array([21, 3, 3, 0, 2, 2, 112]);
 /** A fatal `decode_error` alert. */
 const ALERT_DECODE_ERROR = new Uint8Array([21, 3, 3, 0, 2, 2, 50]);
+/** The one protocol that is spoken inside. */
+const ALPN = ["http/1.1"];
 
 /**
  * Opens the one public TLS port: reads each ClientHello, and lets `decide` say who takes the connection.
  * @throws {CodedError} LISTEN_FAILED
  */
 export async function listenTlsFront(options: TlsFrontOptions): Promise<Bound> {
-  const shaking = new Set<net.Socket>();
+  const shaking = new Set<Handshake>();
   const bound = await listen(options, (socket, peer) => {
-    const admitted = options.admit(peer);
-    if (admitted === null) return void socket.resetAndDestroy();
-    shaking.add(socket);
-    socket.on("error", () => socket.destroy());
-    new Handshake(socket, peer, { ...options, admitted, onDone: () => shaking.delete(socket) }).begin();
+    const handshake = new Handshake(SocketDuplex.plain(socket), options, () => shaking.delete(handshake));
+    shaking.add(handshake);
+    void handshake.run(peer);
   });
   return {
     address: bound.address,
@@ -63,94 +77,129 @@ export async function listenTlsFront(options: TlsFrontOptions): Promise<Bound> {
     async [Symbol.asyncDispose](): Promise<void> {
       await bound[Symbol.asyncDispose]();
       // What has been handed on is its owner's to close.
-      for (const socket of shaking) socket.resetAndDestroy();
+      for (const handshake of shaking) handshake.cut();
     },
   };
 }
 
-interface HandshakeOptions extends TlsFrontOptions {
-  admitted: Disposable;
-  /** It has ended, or its connection has an owner now. */
-  onDone: () => void;
-}
-
 /** One connection up to its finished handshake. */
 class Handshake {
-  readonly #socket: net.Socket;
-  readonly #peer: { address: string; port: number };
-  readonly #options: HandshakeOptions;
+  readonly #options: TlsFrontOptions;
+  readonly #duplex: SocketDuplex;
   readonly #deadline: Deadline;
-  #peeked = new Uint8Array(0);
+  readonly #onDone: () => void;
+  /** Once TLS is ended here. */
+  #raw: net.Socket | undefined;
+  #admitted: Disposable | undefined;
 
-  constructor(socket: net.Socket, peer: { address: string; port: number }, options: HandshakeOptions) {
-    this.#socket = socket;
-    this.#peer = peer;
+  /** `onDone` is called when the connection has ended, or has an owner. */
+  constructor(duplex: SocketDuplex, options: TlsFrontOptions, onDone: () => void) {
+    this.#duplex = duplex;
     this.#options = options;
-    this.#deadline = new Deadline(options.handshakeMs, () => socket.resetAndDestroy());
-    socket.once("close", () => {
-      this.#deadline[Symbol.dispose]();
-      options.admitted[Symbol.dispose]();
-      options.onDone();
-    });
+    this.#onDone = onDone;
+    this.#deadline = new Deadline(options.handshakeMs, () => this.cut());
   }
 
-  begin(): void {
-    this.#socket.on("readable", this.#onReadable);
-    this.#socket.once("end", this.#onEnd);
-  }
-
-  /** The peer left before it said what it wants. */
-  readonly #onEnd = (): void => void this.#socket.destroy();
-
-  readonly #onReadable = (): void => {
-    const before = this.#peeked.length;
-    // Until there is nothing: what comes while we read is not announced again.
-    for (let chunk = this.#read(); chunk !== null; chunk = this.#read()) this.#peeked = concat(this.#peeked, chunk);
-    if (this.#peeked.length === before) return;
-    const hello = parseClientHello(this.#peeked);
-    if (hello.kind === "incomplete" && this.#peeked.length < MAX_CLIENT_HELLO_BYTES) return;
-    this.#socket.off("readable", this.#onReadable);
-    if (hello.kind !== "hello") return this.#refuse(ALERT_DECODE_ERROR);
-    const decision = this.#decide({ serverName: hello.serverName, alpn: hello.alpn, peer: this.#peer });
-    if (decision.kind === "refuse") return this.#refuse(ALERT_UNRECOGNIZED_NAME);
-    this.#socket.off("end", this.#onEnd);
-    this.#socket.unshift(this.#peeked);
-    this.#terminate(decision, hello.serverName ?? "");
-  };
-
-  #read(): Uint8Array | null {
-    return this.#peeked.length < MAX_CLIENT_HELLO_BYTES ? this.#socket.read() as Uint8Array | null : null;
-  }
-
-  /** Whatever goes wrong in there concerns this connection alone (security R2, R52). */
-  #decide(name: TlsName): TlsDecision {
+  /** Never rejects: whatever goes wrong concerns this connection alone (security R2, R52). */
+  async run(peer: Peer): Promise<void> {
     try {
-      return this.#options.decide(name);
+      await this.#begin(peer);
     } catch {
-      return { kind: "refuse" };
+      // The peer left, or said nothing in time.
+      this.cut();
     }
   }
 
-  #terminate(decision: Extract<TlsDecision, { kind: "terminate" }>, serverName: string): void {
-    const raw = this.#socket;
+  /** Ends the connection. */
+  cut(): void {
+    if (this.#raw === undefined) this.#duplex.reset();
+    else this.#raw.resetAndDestroy();
+    this.#end();
+  }
+
+  async #begin(peer: Peer): Promise<void> {
+    const { identify, admit } = this.#options;
+    const from = identify === undefined ? peer : await identify(this.#duplex, peer);
+    const admitted = admit(from);
+    if (admitted === null) return this.cut();
+    this.#admitted = admitted;
+    const hello = await readHello(this.#duplex);
+    if (hello === null) return await this.#refuse(ALERT_DECODE_ERROR);
+    const name: TlsName = { serverName: hello.serverName, alpn: hello.alpn, peer: from };
+    const decision = this.#decide(name);
+    if (decision.kind === "refuse") {
+      this.#options.onRefused?.(name, decision.error);
+      return await this.#refuse(ALERT_UNRECOGNIZED_NAME);
+    }
+    if (decision.admitted !== undefined) {
+      admitted[Symbol.dispose]();
+      this.#admitted = decision.admitted;
+    }
+    const facts = { serverName: hello.serverName ?? "", peer: from, admitted: this.#admitted };
+    if (decision.kind === "terminate") return this.#terminate(decision, facts);
+    this.#end({ handedOn: true });
+    void this.#duplex.closed.then(() => facts.admitted[Symbol.dispose]());
+    decision.onConnection({ duplex: this.#duplex, ...facts });
+  }
+
+  #decide(name: TlsName): TlsDecision {
+    try {
+      return this.#options.decide(name);
+    } catch (error) {
+      return { kind: "refuse", error: toCodedError(error) };
+    }
+  }
+
+  #terminate(
+    decision: Extract<TlsDecision, { kind: "terminate" }>,
+    facts: Omit<TlsConnection, "duplex">,
+  ): void {
+    const raw = this.#raw = this.#duplex.handBack();
+    raw.once("close", () => {
+      facts.admitted[Symbol.dispose]();
+      this.#end();
+    });
+    raw.on("error", () => raw.destroy());
     const secure = new tls.TLSSocket(raw, {
       isServer: true,
       secureContext: decision.context,
-      ALPNProtocols: ["http/1.1"],
+      ALPNProtocols: ALPN,
     });
     // On a failed handshake the runtime leaves the sockets open.
     secure.on("error", () => raw.destroy());
     secure.on("_tlsError", () => raw.destroy());
     secure.once("secure", () => {
-      this.#deadline[Symbol.dispose]();
-      this.#options.onDone();
-      const duplex = SocketDuplex.secure(secure, raw);
-      decision.onConnection({ duplex, serverName, peer: this.#peer, admitted: this.#options.admitted });
+      this.#end({ handedOn: true });
+      decision.onConnection({ duplex: SocketDuplex.secure(secure, raw), ...facts });
     });
   }
 
-  #refuse(alert: Uint8Array): void {
-    this.#socket.end(alert, () => this.#socket.destroy());
+  async #refuse(alert: Uint8Array): Promise<void> {
+    await this.#duplex.write(alert);
+    await this.#duplex.closeAfterFlush();
+    this.#end();
+  }
+
+  #end({ handedOn = false } = {}): void {
+    this.#deadline[Symbol.dispose]();
+    if (!handedOn) this.#admitted?.[Symbol.dispose]();
+    this.#onDone();
+  }
+}
+
+/** Reads the ClientHello and puts it back; `null` when what comes is none. */
+async function readHello(
+  duplex: SocketDuplex,
+): Promise<{ serverName: string | undefined; alpn: readonly string[] } | null> {
+  let peeked = new Uint8Array(0);
+  for (;;) {
+    const bytes = await duplex.read();
+    if (bytes === null) throw new CodedError("STREAM_RESET", "The peer left before it said what it wants");
+    peeked = concat(peeked, bytes);
+    const hello = parseClientHello(peeked);
+    if (hello.kind === "incomplete" && peeked.length < MAX_CLIENT_HELLO_BYTES) continue;
+    duplex.unread(peeked);
+    return hello.kind === "hello" ? hello : null;
   }
 }
 

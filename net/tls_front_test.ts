@@ -17,7 +17,7 @@ class Front implements AsyncDisposable {
   admitted = 0;
   released = 0;
   decide: (name: TlsName) => TlsDecision = ({ serverName }) =>
-    serverName === TEST_NAME ? this.terminate : { kind: "refuse" };
+    serverName === TEST_NAME ? this.terminate : { kind: "refuse", error: new CodedError("UNKNOWN_HOST") };
   refuseAll = false;
   readonly #context: tls.SecureContext;
   #bound: Bound | undefined;
@@ -370,6 +370,6 @@ Deno.test("listenTlsFront() says when the port is taken", async () => {
       port: server.port,
       handshakeMs: 1,
       admit: () => null,
-      decide: () => ({ kind: "refuse" }),
+      decide: () => ({ kind: "refuse", error: new CodedError("UNKNOWN_HOST") }),
     }), (error: unknown) => error instanceof CodedError && error.kind === "LISTEN_FAILED");
 });
