@@ -160,9 +160,13 @@ Deno.test("spokes check tells which certificates it would use, get and demand", 
   match(text, /\| open\.crt +\| +\| +\| not used \|/);
   match(text, /\| sub\/fullchain\.pem \| example\.com, tunnel\.spokes\.internal \| 2\S+Z \| valid +\|/);
   match(text, /demand PROXY protocol from 10\.0\.0\.0\/8/);
-  // A name that the operator has a certificate for is not asked of an authority.
-  await Deno.writeTextFile(server.config, "domain: example.com\nacme:\n");
-  const { acme, certificates } = JSON.parse((await server.run("check", "--json")).out.join("\n"));
+  // A name that the operator has a certificate for is not asked of an authority; and a secret is never shown.
+  const secret = "canary-canary-canary";
+  const eab = `acme: {eab: {key_id: id, hmac_key: ${secret}}}\n`;
+  await Deno.writeTextFile(server.config, `domain: example.com\n${eab}`);
+  const shown = (await server.run("check", "--json")).out.join("\n");
+  equal(shown.includes(secret), false);
+  const { acme, certificates } = JSON.parse(shown);
   deepEqual(acme, { directory: "https://acme-v02.api.letsencrypt.org/directory", orders: [] });
   deepEqual(certificates.files.map(({ status }: { status: string }) => status), ["not used", "valid"]);
 });
