@@ -156,13 +156,22 @@ programTest(
       await Deno.writeTextFile(path, script, { mode: 0o700 });
       const dnsHook = new DnsHook({ path, log: SILENT, propagation: { nameServers: [ca.dns], intervalMs: 20 } });
       await using desk = new Desk({ ...at(ca, places), dnsHook });
-      await desk.manager.want([{ names: ["*.example.com"], challenge: ["http-01", "dns-01"] }]);
+      const wildcard = { names: ["*.example.com"], challenge: ["http-01", "dns-01"] } as const;
+      await desk.manager.want([wildcard]);
       await desk.until(() => desk.pairs.length === 1, "the certificate");
       assert.deepEqual(desk.pairs[0]?.names, ["*.example.com"]);
       assert.ok(desk.steps.includes("*.example.com: challenge dns-01 ready"));
+      const calls = join(folder, "calls");
       const record = "_acme-challenge.example.com";
-      assert.equal(await Deno.readTextFile(join(folder, "calls")), `present ${record}\ncleanup ${record}\n`);
+      assert.equal(await Deno.readTextFile(calls), `present ${record}\ncleanup ${record}\n`);
       assert.ok(Deno.statSync(join(caFolder(desk.folder, ca.directory), "_wildcard.example.com.pem")).isFile);
+      // The name itself has its value at the same record: both are there before the CA looks.
+      await Deno.remove(calls);
+      await desk.manager.want([wildcard, { names: ["example.org", "*.example.org"], challenge: ["dns-01"] }]);
+      await desk.until(() => desk.pairs.length === 2, "the certificate for both");
+      assert.deepEqual([...desk.pairs[1]!.names].sort(), ["*.example.org", "example.org"]);
+      const words = (await Deno.readTextFile(calls)).trim().split("\n").map((line) => line.split(" ")[0]);
+      assert.deepEqual(words, ["present", "present", "cleanup", "cleanup"]);
       await Deno.remove(folder, { recursive: true });
     }),
 );

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { createHash, X509Certificate } from "node:crypto";
 import { connectSocket } from "../testing/socket_pairs.ts";
+import { listen } from "../listen.ts";
 import { memoryPair } from "../memory_duplex.ts";
 import { SocketDuplex } from "../socket_duplex.ts";
 import { makeChallengeCertificate } from "./challenge_certificate.ts";
 import { programTest } from "./testing/programs.ts";
 import { listenTlsAlpn } from "./testing/tls_alpn_listener.ts";
-import { answerTlsAlpn } from "./tls_alpn_responder.ts";
+import { answerTlsAlpn, type TlsAlpnOutcome } from "./tls_alpn_responder.ts";
 
 const DOMAIN = "blog.example.com";
 const KEY_AUTHORIZATION = "token.thumbprint";
@@ -77,6 +78,23 @@ Deno.test("the challenge certificate carries the digest in a critical extension,
   // OID 1.3.6.1.5.5.7.1.31, critical, OCTET STRING { OCTET STRING of 32 bytes }.
   assert.ok(parsed.raw.toString("hex").includes(`06082b0601050507011f0101ff04220420${digest}`));
 });
+
+programTest(
+  "answerTlsAlpn() works on a socket whose ClientHello was read to decide, and put back",
+  ["openssl"],
+  async () => {
+    const challenge = await makeChallengeCertificate(DOMAIN, KEY_AUTHORIZATION);
+    const outcome = Promise.withResolvers<TlsAlpnOutcome>();
+    await using bound = await listen({ hostname: "127.0.0.1", port: 0 }, (socket) => {
+      socket.once("readable", () => {
+        socket.unshift(socket.read());
+        answerTlsAlpn(new SocketDuplex(socket), { challenge }).then(outcome.resolve);
+      });
+    });
+    assert.match(await sClient(bound.address.port, "-alpn", "acme-tls/1"), /ALPN protocol: acme-tls\/1/);
+    assert.deepEqual(await outcome.promise, { kind: "answered" });
+  },
+);
 
 Deno.test("answerTlsAlpn() survives a ClientHello that comes byte by byte, and one that is cut", async () => {
   const challenge = await makeChallengeCertificate(DOMAIN, KEY_AUTHORIZATION);
