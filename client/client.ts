@@ -3,15 +3,21 @@ import type { ControlChannel } from "../net/control_channel.ts";
 import { Deadline } from "../net/deadline.ts";
 import { type Logger, SILENT } from "../net/log.ts";
 import { CodedError, errorFromWire, ProtocolError, toCodedError } from "../protocol/errors.ts";
-import type { ControlMessage, Hello, RuleState, UnknownMessage, Welcome } from "../protocol/message.ts";
+import type {
+  ControlMessage,
+  ControlMessageOf,
+  Hello,
+  RuleState,
+  UnknownMessage,
+  Welcome,
+} from "../protocol/message.ts";
 import type { RequestMethod, RequestParams, RequestResult } from "../protocol/request.ts";
-import type { Rule } from "../protocol/rule.ts";
 import { VERSION } from "../protocol/version.ts";
 import { Channels } from "./channels.ts";
+import { DesiredRules } from "./desired_rules.ts";
 import { dialControl, greet } from "./dial_control.ts";
 import type { ClientEvent, ClientRule, ConnectOptions } from "./options.ts";
 import { PendingRequests } from "./pending_requests.ts";
-import { Resolver } from "./resolver.ts";
 import { type ResolvedServerAddress, resolveServerAddress } from "./server_address.ts";
 import { serveStream } from "./serve_stream.ts";
 import { watchNetwork } from "./watch_network.ts";
@@ -61,7 +67,7 @@ class Client implements Tunnel {
   readonly #options: ConnectOptions;
   readonly #address: ResolvedServerAddress;
   readonly #log: Logger;
-  readonly #resolver = new Resolver();
+  readonly #rules: DesiredRules;
   readonly #pending = new PendingRequests();
   readonly #instance = crypto.randomUUID();
   readonly #ending = new AbortController();
@@ -69,12 +75,11 @@ class Client implements Tunnel {
   /** Resolves when running streams are not waited for any longer. */
   readonly #cut = Promise.withResolvers<void>();
   readonly #onClosed: (error: CodedError | undefined) => void;
-  #rules: readonly ClientRule[];
-  #revision = 0;
-  #applied: { revision: number; result: PromiseWithResolvers<readonly RuleState[]> } | null = null;
   #welcome: Welcome | null = null;
   #control: ControlChannel | null = null;
   #channels: Channels | null = null;
+  /** Aborted when no new work is taken on the channels. */
+  #draining = new AbortController();
   #lostAt = 0;
   #pingedAt = 0;
   #takeover: boolean;
@@ -86,10 +91,13 @@ class Client implements Tunnel {
     this.#options = options;
     this.#address = resolveServerAddress(options);
     this.#log = options.logger ?? SILENT;
-    this.#rules = options.rules ?? [];
     this.#takeover = options.takeover === true;
     // Before anything is dialled: a mistake in a rule is the caller's to know at once.
-    this.#resolver.set(this.#rules, "hostname.invalid");
+    this.#rules = new DesiredRules({
+      ...{ rules: options.rules ?? [], acme: options.acme, log: this.#log },
+      send: (message) => this.#sendRules(message),
+      onEvent: (event) => this.#emit(event),
+    });
     const { promise, resolve } = Promise.withResolvers<CodedError | undefined>();
     this.closed = promise;
     this.#onClosed = resolve;
@@ -126,13 +134,7 @@ class Client implements Tunnel {
   }
 
   async setRules(rules: readonly ClientRule[]): Promise<readonly RuleState[]> {
-    const wire = this.#resolver.set(rules, this.hostname);
-    this.#rules = rules;
-    this.#applied?.result.resolve([]);
-    const applied = { revision: ++this.#revision, result: Promise.withResolvers<readonly RuleState[]>() };
-    this.#applied = applied;
-    this.#sendRules(wire);
-    return await Promise.race([applied.result.promise, this.#whenClosed()]);
+    return await Promise.race([this.#rules.set(rules, this.hostname), this.#whenClosed()]);
   }
 
   async request<M extends RequestMethod>(method: M, params: RequestParams<M>): Promise<RequestResult<M>> {
@@ -163,6 +165,7 @@ class Client implements Tunnel {
   /** 1. no new work comes, 2. running streams may end, 3. the server is told, 4. everything is cut. */
   async #stop(graceMs: number): Promise<void> {
     if (graceMs > 0) {
+      this.#draining.abort();
       await this.#control?.send({ kind: "drain", graceMs }).catch(() => {
         // The server will see the connection end.
       });
@@ -190,6 +193,7 @@ class Client implements Tunnel {
     using _network = watchNetwork((reason) => this.#onNetworkChange(reason));
     using sweeper = every(SWEEP_MS, () => this.#sweep());
     void sweeper;
+    const watching = this.#options.role === "use" ? undefined : this.#rules.watch(this.#ending.signal);
     let error: CodedError | undefined;
     for (let attempt = 0; !this.#ending.signal.aborted; attempt++) {
       error = await this.#session(attempt, () => attempt = -1);
@@ -202,7 +206,8 @@ class Client implements Tunnel {
     }
     const stopped = this.#ending.signal.aborted;
     this.#ending.abort();
-    await this.#channels?.end();
+    await Promise.all([this.#channels?.end(), watching]);
+    await this.#rules[Symbol.asyncDispose]();
     this.#pending.fail(new CodedError("SESSION_CLOSED"));
     this.#onClosed(stopped ? undefined : error);
   }
@@ -259,12 +264,7 @@ class Client implements Tunnel {
       this.#channels.pingAll();
     } else {
       await this.#channels?.end();
-      this.#channels = new Channels({
-        address: this.#address,
-        credential: `${welcome.session}.${welcome.secret}`,
-        onStream: (stream, open) => serveStream(stream, open, { resolver: this.#resolver, log: this.#log }),
-        log: this.#log,
-      });
+      this.#channels = this.#openChannels(welcome);
     }
     this.#log.info("connected", {
       tunnel: welcome.tunnel.id,
@@ -272,12 +272,19 @@ class Client implements Tunnel {
       resumed: welcome.resumed,
     });
     this.#emit({ kind: "connected", welcome });
-    if (this.#options.role !== "use") {
-      this.#revision++;
-      if (this.#applied !== null) this.#applied.revision = this.#revision;
-      this.#sendRules(this.#resolver.set(this.#rules, welcome.tunnel.hostname));
-    }
+    if (this.#options.role !== "use") await this.#rules.publish(welcome.tunnel.hostname);
     this.#connected.resolve();
+  }
+
+  #openChannels(welcome: Welcome): Channels {
+    const draining = this.#draining = new AbortController();
+    const options = { resolver: this.#rules.resolver, log: this.#log, draining: draining.signal };
+    return new Channels({
+      address: this.#address,
+      credential: `${welcome.session}.${welcome.secret}`,
+      onStream: (stream, open) => serveStream(stream, open, options),
+      log: this.#log,
+    });
   }
 
   async #serve(control: ControlChannel): Promise<CodedError> {
@@ -295,7 +302,8 @@ class Client implements Tunnel {
   #handle(message: ControlMessage | UnknownMessage): CodedError | null {
     switch (message.kind) {
       case "rules.applied":
-        this.#onApplied(message.revision, message.rules);
+        this.#emit({ kind: "rules", states: message.rules });
+        this.#rules.onApplied(message.revision, message.rules);
         return null;
       case "response":
         this.#pending.answer(message);
@@ -307,6 +315,7 @@ class Client implements Tunnel {
         this.#emit(message);
         return null;
       case "drain":
+        this.#draining.abort();
         this.#emit({ kind: "draining", graceMs: message.graceMs });
         return null;
       case "bye": {
@@ -327,17 +336,10 @@ class Client implements Tunnel {
     }
   }
 
-  #sendRules(rules: Rule[]): void {
-    this.#control?.send({ kind: "rules", revision: this.#revision, rules }).catch(() => {
+  #sendRules(message: ControlMessageOf<"rules">): void {
+    this.#control?.send(message).catch(() => {
       // Sent again when the connection is back.
     });
-  }
-
-  #onApplied(revision: number, states: readonly RuleState[]): void {
-    this.#emit({ kind: "rules", states });
-    if (this.#applied?.revision !== revision) return;
-    this.#applied.result.resolve(states);
-    this.#applied = null;
   }
 
   #sweep(): void {

@@ -4,6 +4,7 @@ import { type CertificatePair, readCertificatePair } from "../net/certificate.ts
 import type { Bound } from "../net/listen.ts";
 import { testCertificate } from "../net/testing/certificate.ts";
 import { listenTlsFront } from "../net/tls_front.ts";
+import { CodedError } from "../protocol/errors.ts";
 import { INTERNAL_SNI } from "../protocol/limits.ts";
 import { dialServer } from "./dial_server.ts";
 import { fetchPinnedCa } from "./pinned_ca.ts";
@@ -38,7 +39,7 @@ async function serverWith(certificates: Map<string, CertificatePair>, asked: str
     decide: ({ serverName = "" }) => {
       asked.push(serverName);
       const context = certificates.get(serverName)?.context();
-      if (context === undefined) return { kind: "refuse" };
+      if (context === undefined) return { kind: "refuse", error: new CodedError("UNKNOWN_HOST") };
       return { kind: "terminate", context, onConnection: ({ duplex }) => duplex.close() };
     },
   });

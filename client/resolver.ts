@@ -1,138 +1,133 @@
-import type { FetchHandler as AddressedHandler } from "../net/http/fetch_server.ts";
-import { type CompiledHttpOptions, compileRuleOptions } from "../net/http/proxy/rule_options.ts";
-import { staticHandler } from "../net/http/static_files.ts";
 import { CodedError } from "../protocol/errors.ts";
-import { type HttpRule, type Rule, ruleId } from "../protocol/rule.ts";
+import { type Rule, ruleId } from "../protocol/rule.ts";
 import type { StreamOpen } from "../protocol/stream_message.ts";
+import type { AcmeCertificates } from "./certificates/acme_certificates.ts";
 import { defaultPage } from "./default_page.ts";
-import type { DialTargetOptions, SocketTarget } from "./dial_target.ts";
-import type { ClientHttpRule, ClientRule, FetchHandler, Target } from "./options.ts";
-import { describeTarget, type ParsedTarget, parseTarget } from "./target.ts";
+import type { HandlerDestination, SocketDestination } from "./destination.ts";
+import type { ClientHttpRule, ClientRule } from "./options.ts";
+import { type ResolvedRule, resolveRule } from "./resolve_rule.ts";
+import { type CertificateFileEvents, RuleChecks } from "./rule_checks.ts";
+import { faultOf, makeEntry, type RuleEntry, siteOf, wantsAuthority } from "./rule_entry.ts";
+import type { TlsSite } from "./tls_site.ts";
 
-/** Where a stream goes on this side; `http` is what is done to requests that become plain here. */
+/** Where a stream goes on this side. */
 export type Destination =
-  | {
-    kind: "socket";
-    target: SocketTarget;
-    options: DialTargetOptions;
-    proxyProtocol?: "v2";
-    http?: CompiledHttpOptions;
-  }
-  | { kind: "handler"; handler: AddressedHandler; http?: CompiledHttpOptions };
+  | SocketDestination
+  | HandlerDestination
+  /** TLS that ends here. */
+  | { readonly kind: "tls"; readonly site: TlsSite };
+
+/** What a resolver needs beside rules. */
+export interface ResolverOptions {
+  /** Where certificates come from that rules want from an authority. */
+  readonly acme?: AcmeCertificates | undefined;
+  readonly files?: CertificateFileEvents;
+}
 
 /** Answers "where does this stream go?" for the streams that the server opens: by rule. */
 export class Resolver {
-  #destinations: ReadonlyMap<string, Destination> = new Map();
-  /** What each rule was made from, as far as its published form does not show it. */
-  #origins: ReadonlyMap<string, Origin> = new Map();
+  readonly #acme: AcmeCertificates | undefined;
+  readonly #checks: RuleChecks;
+  #entries: ReadonlyMap<string, RuleEntry> = new Map();
+
+  constructor({ acme, files }: ResolverOptions = {}) {
+    this.#acme = acme;
+    this.#checks = new RuleChecks(files);
+  }
 
   /**
    * Takes the whole new set of rules, or none of it; gives what the server is to publish.
    * @throws {CodedError} TARGET_INVALID, RULE_INVALID, OPTION_NEEDS_PLAINTEXT
    */
   set(rules: readonly ClientRule[], hostname: string): Rule[] {
-    const destinations = new Map<string, Destination>();
-    const origins = new Map<string, Origin>();
-    const wire: Rule[] = [];
+    const wanted = new Map<string, ResolvedRule>();
     for (const rule of rules.length > 0 ? rules : [defaultRule(hostname)]) {
-      const { published, destination } = resolveRule(rule, hostname);
-      const id = ruleId(published);
-      if (destinations.has(id)) throw new CodedError("RULE_INVALID", `There are two rules for ${id}`);
-      destinations.set(id, destination);
-      if (rule.kind === "http" && published.kind === "http") {
-        const origin = nextOrigin(this.#origins.get(id), rule);
-        origins.set(id, origin);
-        if (origin.generation > 0) published.generation = origin.generation;
+      const resolved = resolveRule(rule, hostname);
+      const id = ruleId(resolved.published);
+      if (wanted.has(id)) throw new CodedError("RULE_INVALID", `There are two rules for ${id}`);
+      if (wantsAuthority(resolved) && this.#acme === undefined) {
+        throw new CodedError("RULE_INVALID", `${id} wants a certificate from an authority, and none is set up`);
       }
-      wire.push(published);
+      wanted.set(id, resolved);
     }
-    this.#destinations = destinations;
-    this.#origins = origins;
-    return wire;
+    this.#take(wanted);
+    return this.published();
   }
 
-  /** @throws {CodedError} NO_SUCH_RULE */
+  /** What the server is to publish, as things were at the last look. */
+  published(): Rule[] {
+    return [...this.#entries.values()].map((entry) => {
+      const fault = faultOf(entry);
+      if (fault === undefined) return entry.published;
+      return { ...entry.published, fault: { code: fault.code, message: fault.message.slice(0, 1024) } };
+    });
+  }
+
+  /** Looks at what rules depend on; gives the rules that were closed or opened by it. Never rejects. */
+  async look(): Promise<{ rule: string; fault: CodedError | undefined }[]> {
+    const entries = [...this.#entries];
+    const before = entries.map(([, entry]) => faultOf(entry)?.message);
+    await this.#checks.look();
+    return entries.map(([rule, entry]) => ({ rule, fault: faultOf(entry) })).filter(({ fault }, at) =>
+      fault?.message !== before[at]
+    );
+  }
+
+  /** Domains of rules that get their certificate from an authority; the server is to agree first. */
+  get acmeDomains(): ReadonlyMap<string, string> {
+    const rules = [...this.#entries].flatMap(([id, { published }]) =>
+      published.kind === "http" && published.acme === true ? [[id, published.domain] as const] : []
+    );
+    return new Map(rules);
+  }
+
+  /** The site of a rule whose TLS ends here. */
+  site(rule: string): TlsSite | undefined {
+    return siteOf(this.#entries.get(rule));
+  }
+
+  /** @throws {CodedError} NO_SUCH_RULE, or why the rule is closed */
   resolve(open: StreamOpen): Destination {
-    const destination = this.#destinations.get(open.rule);
-    if (destination === undefined) throw new CodedError("NO_SUCH_RULE", `The client has no rule ${open.rule}`);
+    const entry = this.#entries.get(open.rule);
+    const destination = entry === undefined ? undefined : destinationOf(entry, open.protocol);
+    if (entry === undefined || destination === undefined) {
+      throw new CodedError("NO_SUCH_RULE", `The client has no rule ${open.rule}`);
+    }
+    const fault = faultOf(entry);
+    if (fault !== undefined) throw fault;
     return destination;
   }
+
+  /** Nothing is kept for the next request any more. */
+  close(): void {
+    for (const entry of this.#entries.values()) siteOf(entry)?.close();
+  }
+
+  #take(wanted: ReadonlyMap<string, ResolvedRule>): void {
+    const before = this.#entries;
+    const parts = { checks: this.#checks, acme: this.#acme };
+    this.#entries = new Map(
+      [...wanted].map(([id, rule]) => [id, makeEntry(rule, { ...parts, before: before.get(id) })]),
+    );
+    this.#checks.keep();
+    for (const [id, entry] of before) if (siteOf(entry) !== this.site(id)) siteOf(entry)?.close();
+  }
 }
 
-interface Origin {
-  readonly target: Target;
-  readonly insecure: boolean;
-  readonly generation: number;
-}
-
-/** Another handler looks the same to the server, which must not go on with connections to the one before. */
-function nextOrigin(before: Origin | undefined, { target, insecureUpstream = false }: ClientHttpRule): Origin {
-  const same = before === undefined || (before.target === target && before.insecure === insecureUpstream);
-  return { target, insecure: insecureUpstream, generation: (before?.generation ?? 0) + (same ? 0 : 1) };
+function destinationOf(entry: RuleEntry, protocol: StreamOpen["protocol"]): Destination | undefined {
+  switch (protocol) {
+    case "http":
+    case "tcp":
+      return entry.destination;
+    case "tls":
+      return entry.tls;
+    case "acme":
+      return entry.challenges;
+    default:
+      return protocol satisfies never;
+  }
 }
 
 function defaultRule(hostname: string): ClientHttpRule {
   return { kind: "http", domain: hostname, target: defaultPage(hostname) };
-}
-
-function resolveRule(rule: ClientRule, hostname: string): { published: Rule; destination: Destination } {
-  const firewall = (rule.firewall ?? []).map((line) => ({ ...line }));
-  const proxied = rule.proxyProtocol === undefined ? {} : { proxyProtocol: rule.proxyProtocol };
-  if (rule.kind === "tcp") {
-    const target = parseTarget(rule.target);
-    if (target.kind === "folder" || target.kind === "https") {
-      throw new CodedError(
-        "TARGET_INVALID",
-        `Cannot use the target "${rule.target}" for a TCP port: write host:port or unix:/path`,
-      );
-    }
-    return {
-      published: {
-        kind: "tcp",
-        transport: "tcp",
-        port: rule.port,
-        target: describeTarget(target),
-        firewall,
-        ...proxied,
-      },
-      destination: { kind: "socket", target, options: {}, ...proxied },
-    };
-  }
-  return resolveHttp(rule, { domain: rule.domain ?? hostname, firewall, ...proxied });
-}
-
-type Common = Pick<HttpRule, "domain" | "firewall" | "proxyProtocol">;
-
-function resolveHttp(rule: ClientHttpRule, common: Common): { published: Rule; destination: Destination } {
-  const target = typeof rule.target === "function" ? rule.target : parseTarget(rule.target);
-  const published: HttpRule = {
-    kind: "http",
-    target: typeof target === "function" ? "" : describeTarget(target),
-    ...common,
-  };
-  const hostHeader = typeof target === "function" ? undefined : rule.hostHeader ?? impliedHost(target);
-  if (hostHeader !== undefined) published.hostHeader = hostHeader;
-  if (rule.options !== undefined) published.options = rule.options;
-  const destination = httpDestination(target, rule);
-  if (destination.kind === "handler" && common.proxyProtocol !== undefined && rule.tls?.end !== "target") {
-    throw new CodedError(
-      "RULE_INVALID",
-      `Cannot use PROXY protocol for ${common.domain}: its target is in this program`,
-    );
-  }
-  const http = compileRuleOptions(rule.tls === undefined ? published : { ...published, tls: rule.tls.end });
-  return { published, destination: http === undefined ? destination : { ...destination, http } };
-}
-
-/** A server behind `https://name` is asked for by that name; every other target sees the visitor's Host. */
-function impliedHost(target: ParsedTarget): string | undefined {
-  if (target.kind !== "https") return undefined;
-  return target.port === 443 ? target.host : `${target.host}:${target.port}`;
-}
-
-function httpDestination(target: ParsedTarget | FetchHandler, rule: ClientHttpRule): Destination {
-  if (typeof target === "function") return { kind: "handler", handler: (request) => target(request) };
-  if (target.kind === "folder") return { kind: "handler", handler: staticHandler(target.path) };
-  const proxied = rule.proxyProtocol === undefined ? {} : { proxyProtocol: rule.proxyProtocol };
-  return { kind: "socket", target, options: { insecure: rule.insecureUpstream === true }, ...proxied };
 }

@@ -97,7 +97,8 @@ Deno.test("set() publishes the options of a rule, and keeps what its requests ne
     return destination.kind === "socket" ? destination.proxyProtocol : "";
   });
   assert.deepEqual(proxied, ["v2", "v2", undefined]);
-  assert.equal(resolver.resolve(open("http/b.example")).http?.maxBodyBytes, 10);
+  const folder = resolver.resolve(open("http/b.example"));
+  assert.equal(folder.kind === "handler" && folder.http?.maxBodyBytes, 10);
 });
 
 Deno.test("set() refuses options that nothing could carry out", () => {

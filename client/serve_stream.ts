@@ -4,26 +4,39 @@ import type { Logger } from "../net/log.ts";
 import { pipe } from "../net/pipe.ts";
 import { type CodedError, toCodedError } from "../protocol/errors.ts";
 import type { StreamOpen } from "../protocol/stream_message.ts";
-import { dialTarget, type DialTargetOptions } from "./dial_target.ts";
-import type { Destination, Resolver } from "./resolver.ts";
+import type { HandlerDestination, SocketDestination } from "./destination.ts";
+import { openTarget } from "./open_target.ts";
+import type { Resolver } from "./resolver.ts";
+import { serveTls } from "./serve_tls.ts";
 
 /** After one direction of a stream ended, the other may be silent for so long (the same as at the server). */
 const LINGER_MS = 300_000;
 
-/** Joins a stream that the server opened to its target, until both have ended. Never rejects. */
-export async function serveStream(
-  stream: ChannelStream,
-  open: StreamOpen,
-  { resolver, log }: { resolver: Resolver; log: Logger },
-): Promise<void> {
+/** What serving the streams of a session needs. */
+export interface ServeStreamOptions {
+  readonly resolver: Resolver;
+  readonly log: Logger;
+  /** Aborted when no new work is taken: connections whose requests are seen here end with their exchange. */
+  readonly draining: AbortSignal;
+}
+
+/** Serves a stream that the server opened, until both directions have ended. Never rejects. */
+export async function serveStream(stream: ChannelStream, open: StreamOpen, options: ServeStreamOptions): Promise<void> {
+  const { resolver, log, draining } = options;
   const fields = { rule: open.rule, visitor: open.visitor.address };
-  let destination: Destination;
   try {
-    destination = resolver.resolve(open);
-    if (destination.kind === "handler") return await serveHandler(stream, open, destination, log);
-    const target = await dialTarget(destination.target, dialOptions(destination, open));
-    await joinTarget(stream, target);
-    log.debug("stream ended", fields);
+    const destination = resolver.resolve(open);
+    switch (destination.kind) {
+      case "handler":
+        return await serveHandler(stream, open, { destination, log });
+      case "tls":
+        return await serveTls(stream, open, { site: () => resolver.site(open.rule), draining, log });
+      case "socket":
+        await joinTarget(stream, open, destination);
+        return log.debug("stream ended", fields);
+      default:
+        return destination satisfies never;
+    }
   } catch (error) {
     const coded = toCodedError(error, "TARGET_UNREACHABLE");
     if (!stream.answered) return await refuse(stream, coded, { fields, log });
@@ -34,22 +47,14 @@ export async function serveStream(
 async function serveHandler(
   stream: ChannelStream,
   open: StreamOpen,
-  destination: Extract<Destination, { kind: "handler" }>,
-  log: Logger,
+  { destination, log }: { destination: HandlerDestination; log: Logger },
 ): Promise<void> {
   await stream.accept();
   await serveFetch(stream, destination.handler, { address: open.visitor.address, log });
 }
 
-/** The header is ours, not the visitor's: `fin` does not count it. */
-function dialOptions(
-  { options, proxyProtocol }: Extract<Destination, { kind: "socket" }>,
-  { visitor }: StreamOpen,
-): DialTargetOptions {
-  return proxyProtocol === undefined ? options : { ...options, proxyFor: visitor };
-}
-
-async function joinTarget(stream: ChannelStream, target: Awaited<ReturnType<typeof dialTarget>>): Promise<void> {
+async function joinTarget(stream: ChannelStream, open: StreamOpen, destination: SocketDestination): Promise<void> {
+  const target = await openTarget(destination, open.visitor);
   try {
     await stream.accept();
   } catch (error) {

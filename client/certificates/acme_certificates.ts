@@ -1,0 +1,78 @@
+import type { CertificateManager } from "../../net/acme/certificate_manager.ts";
+import { ACME_DIRECTORIES } from "../../net/acme/acme_directories.ts";
+import { Challenges } from "../../net/acme/challenges.ts";
+import type { CertificatePair } from "../../net/certificate.ts";
+import type { Logger } from "../../net/log.ts";
+import { toCodedError } from "../../protocol/errors.ts";
+import type { ClientAcmeOptions, ClientEvent } from "../options.ts";
+
+/** What getting certificates needs. */
+export interface AcmeCertificatesOptions extends ClientAcmeOptions {
+  readonly onEvent: (event: Extract<ClientEvent, { kind: "certificate" }>) => void;
+  readonly log: Logger;
+}
+
+/** The certificates that this client gets from a certificate authority, one for each domain, and the answers to its challenges. */
+export class AcmeCertificates implements AsyncDisposable {
+  readonly challenges: Challenges = new Challenges();
+  readonly #options: AcmeCertificatesOptions;
+  readonly #pairs = new Map<string, CertificatePair>();
+  #manager: CertificateManager | undefined;
+  /** What is wanted is changed by one at a time. */
+  #wanting: Promise<void> = Promise.resolve();
+  #ended = false;
+
+  constructor(options: AcmeCertificatesOptions) {
+    this.#options = options;
+  }
+
+  /** The certificate of a domain, once there is one; a new one takes its place by itself. */
+  pairOf(domain: string): CertificatePair | undefined {
+    return this.#pairs.get(domain);
+  }
+
+  /** Has certificates for these domains from now on and no others: only for those that the server has let us have (security R48). */
+  want(domains: readonly string[]): Promise<void> {
+    this.#wanting = this.#wanting.then(() => this.#want(domains));
+    return this.#wanting;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended = true;
+    await this.#wanting;
+    await this.#manager?.[Symbol.asyncDispose]();
+  }
+
+  async #want(domains: readonly string[]): Promise<void> {
+    if (this.#ended || (domains.length === 0 && this.#manager === undefined)) return;
+    try {
+      this.#manager ??= await this.#begin();
+      await this.#manager.want(domains.map((name) => ({ names: [name], challenge: ["http-01", "tls-alpn-01"] })));
+    } catch (error) {
+      const { code, message } = toCodedError(error);
+      this.#options.log.error("certificates cannot be had", { code, reason: message });
+    }
+  }
+
+  /** Loaded when it is needed: few clients get certificates. */
+  async #begin(): Promise<CertificateManager> {
+    const { CertificateManager } = await import("../../net/acme/certificate_manager.ts");
+    const { onEvent, log, folder, email, ca, directory = ACME_DIRECTORIES.letsencrypt } = this.#options;
+    return new CertificateManager({
+      ...{ folder, directory, log, challenges: this.challenges },
+      ...(email === undefined ? {} : { email }),
+      ...(ca === undefined ? {} : { ca }),
+      onCertificate: ({ names, pair }) => {
+        for (const domain of names) {
+          this.#pairs.set(domain, pair);
+          onEvent({ kind: "certificate", domain, step: "ready", notAfter: pair.notAfter.toISOString() });
+        }
+      },
+      onProgress: ({ name, step }) => onEvent({ kind: "certificate", domain: name, step }),
+      onFailure: ({ name, error, retryAt }) => {
+        const step = `failed: ${error.message}; next try at ${retryAt.toISOString()}`;
+        onEvent({ kind: "certificate", domain: name, step });
+      },
+    });
+  }
+}

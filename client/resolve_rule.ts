@@ -1,0 +1,113 @@
+import { compileRuleOptions } from "../net/http/proxy/rule_options.ts";
+import { staticHandler } from "../net/http/static_files.ts";
+import { CodedError } from "../protocol/errors.ts";
+import type { HttpRule, Rule } from "../protocol/rule.ts";
+import type { HandlerDestination, SocketDestination } from "./destination.ts";
+import type { ClientHttpRule, ClientRule, ClientTcpRule, FetchHandler, TlsEnd } from "./options.ts";
+import { describeTarget, type ParsedTarget, parseTarget } from "./target.ts";
+
+/** A rule with everything that its texts say. */
+export interface ResolvedRule {
+  readonly rule: ClientRule;
+  /** What the server is to publish. */
+  readonly published: Rule;
+  /** Where its HTTP requests or TCP streams go. */
+  readonly destination: SocketDestination | HandlerDestination;
+  /** Where the TLS of its visitors goes, if it comes here. */
+  readonly tls: ResolvedTls | undefined;
+  /** The folder that is served, if it is one. */
+  readonly folder: string | undefined;
+}
+
+/** TLS that comes to this client. */
+export type ResolvedTls =
+  | { readonly end: "target"; readonly destination: SocketDestination }
+  | Extract<TlsEnd, { end: "client" }>;
+
+/** Reads a rule. @throws {CodedError} TARGET_INVALID, RULE_INVALID, OPTION_NEEDS_PLAINTEXT */
+export function resolveRule(rule: ClientRule, hostname: string): ResolvedRule {
+  return rule.kind === "tcp" ? resolveTcp(rule) : resolveHttp(rule, hostname);
+}
+
+function resolveTcp(rule: ClientTcpRule): ResolvedRule {
+  const target = parsePlainTarget(rule.target, "for a TCP port");
+  return {
+    rule,
+    published: {
+      ...{ kind: "tcp", transport: "tcp", port: rule.port, target: describeTarget(target) },
+      ...{ firewall: firewallOf(rule), ...proxiedOf(rule) },
+    },
+    destination: { kind: "socket", target, options: {}, ...proxiedOf(rule) },
+    tls: undefined,
+    folder: undefined,
+  };
+}
+
+function resolveHttp(rule: ClientHttpRule, hostname: string): ResolvedRule {
+  const target = typeof rule.target === "function" ? rule.target : parseTarget(rule.target);
+  const published = publishedHttp(rule, target, rule.domain ?? hostname);
+  const destination = httpDestination(target, rule);
+  if (destination.kind === "handler" && rule.proxyProtocol !== undefined && rule.tls?.end !== "target") {
+    throw new CodedError(
+      "RULE_INVALID",
+      `Cannot use PROXY protocol for ${published.domain}: its target is in this program`,
+    );
+  }
+  const http = compileRuleOptions(published);
+  return {
+    rule,
+    published,
+    destination: http === undefined ? destination : { ...destination, http },
+    tls: rule.tls === undefined || rule.tls.end === "server" ? undefined : resolveTls(rule.tls, rule),
+    folder: typeof target !== "function" && target.kind === "folder" ? target.path : undefined,
+  };
+}
+
+function publishedHttp(rule: ClientHttpRule, target: ParsedTarget | FetchHandler, domain: string): HttpRule {
+  const hostHeader = typeof target === "function" ? undefined : rule.hostHeader ?? impliedHost(target);
+  return {
+    ...{ kind: "http", domain, target: typeof target === "function" ? "" : describeTarget(target) },
+    firewall: firewallOf(rule),
+    ...(hostHeader === undefined ? {} : { hostHeader }),
+    ...(rule.tls === undefined ? {} : { tls: rule.tls.end }),
+    ...(rule.tls?.end === "client" && rule.tls.certificate === "acme" ? { acme: true } : {}),
+    ...(rule.redirect === undefined ? {} : { redirect: rule.redirect }),
+    ...(rule.options === undefined ? {} : { options: rule.options }),
+    ...proxiedOf(rule),
+  };
+}
+
+function proxiedOf({ proxyProtocol }: ClientRule): { proxyProtocol?: "v2" } {
+  return proxyProtocol === undefined ? {} : { proxyProtocol };
+}
+
+function firewallOf({ firewall = [] }: ClientRule): Rule["firewall"] {
+  return firewall.map((line) => ({ ...line }));
+}
+
+function resolveTls(tls: Exclude<TlsEnd, { end: "server" }>, rule: ClientHttpRule): ResolvedTls {
+  if (tls.end === "client") return tls;
+  const target = parsePlainTarget(tls.target, "for TLS that ends there");
+  return { end: "target", destination: { kind: "socket", target, options: {}, ...proxiedOf(rule) } };
+}
+
+function parsePlainTarget(text: string, what: string): Extract<ParsedTarget, { kind: "tcp" | "unix" }> {
+  const target = parseTarget(text);
+  if (target.kind === "tcp" || target.kind === "unix") return target;
+  throw new CodedError("TARGET_INVALID", `Cannot use the target "${text}" ${what}: write host:port or unix:/path`);
+}
+
+/** A server behind `https://name` is asked for by that name; every other target sees the visitor's Host. */
+function impliedHost(target: ParsedTarget): string | undefined {
+  if (target.kind !== "https") return undefined;
+  return target.port === 443 ? target.host : `${target.host}:${target.port}`;
+}
+
+function httpDestination(
+  target: ParsedTarget | FetchHandler,
+  rule: ClientHttpRule,
+): SocketDestination | HandlerDestination {
+  if (typeof target === "function") return { kind: "handler", handler: (request) => target(request) };
+  if (target.kind === "folder") return { kind: "handler", handler: staticHandler(target.path) };
+  return { kind: "socket", target, options: { insecure: rule.insecureUpstream === true }, ...proxiedOf(rule) };
+}

@@ -1,0 +1,48 @@
+import { PemCertificate, type PemCertificateOptions } from "./certificates/pem_certificate.ts";
+import type { RuleCheck } from "./rule_check.ts";
+import { WebRoot } from "./web_root.ts";
+
+/** Told what becomes of the files of a certificate that are changed. */
+export type CertificateFileEvents = Pick<PemCertificateOptions, "onRejected" | "onReplaced">;
+
+/** What the rules of a client depend on. Rules that are set again go on with what they had, such as the last good certificate. */
+export class RuleChecks {
+  readonly #events: CertificateFileEvents;
+  #kept: ReadonlyMap<string, RuleCheck> = new Map();
+  #asked = new Map<string, RuleCheck>();
+
+  constructor(events: CertificateFileEvents = { onRejected() {}, onReplaced() {} }) {
+    this.#events = events;
+  }
+
+  /** The check of a folder. */
+  folder(path: string): WebRoot {
+    return this.#take(`folder ${path}`, () => new WebRoot(path));
+  }
+
+  /** The certificate in files. */
+  certificate(source: Omit<PemCertificateOptions, keyof CertificateFileEvents>): PemCertificate {
+    return this.#take(
+      `certificate ${JSON.stringify(source)}`,
+      () => new PemCertificate({ ...source, ...this.#events }),
+    );
+  }
+
+  /** Keeps what was asked for since the last time, and forgets the rest. */
+  keep(): void {
+    this.#kept = this.#asked;
+    this.#asked = new Map();
+  }
+
+  /** Looks at all of them. Never rejects. */
+  async look(): Promise<void> {
+    await Promise.all([...this.#kept.values()].map((check) => check.look()));
+  }
+
+  #take<C extends RuleCheck>(key: string, make: () => C): C {
+    // What kind of check it is, its key says.
+    const check = (this.#asked.get(key) ?? this.#kept.get(key) ?? make()) as C;
+    this.#asked.set(key, check);
+    return check;
+  }
+}
