@@ -157,9 +157,11 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
         return admitted;
       },
       decide: ({ serverName }) => {
-        if (serverName !== hostname && serverName !== INTERNAL_SNI) return { kind: "refuse" };
+        if (serverName !== hostname && serverName !== INTERNAL_SNI) {
+          return { kind: "refuse", error: new CodedError("UNKNOWN_HOST") };
+        }
         const context = certificates.lookup(serverName)?.context();
-        if (context === undefined) return { kind: "refuse" };
+        if (context === undefined) return { kind: "refuse", error: new CodedError("UNKNOWN_HOST") };
         return {
           kind: "terminate",
           context,
