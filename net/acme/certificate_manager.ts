@@ -81,7 +81,7 @@ export class CertificateManager implements AsyncDisposable {
     for (const [key, order] of byKey) {
       const known = this.#wanted.get(key);
       if (known !== undefined) {
-        known.types = order.challenge;
+        known.provenBy(order.challenge, this.#now());
         continue;
       }
       const certificate = new WantedCertificate(order);
@@ -154,13 +154,13 @@ export class CertificateManager implements AsyncDisposable {
 
   async #issue(certificate: WantedCertificate, signal: AbortSignal): Promise<CertificatePair> {
     const { challenges, dnsHook, pollMs } = this.#options;
-    const { names, pair } = certificate;
+    const { names } = certificate;
     return await orderCertificate({
       account: { ...this.#options, accountKey: await accountKey(this.#folder) },
       names,
       types: certificate.types,
       places: { challenges, dns: dnsHook },
-      replaces: pair === undefined ? undefined : await renewalId(pair.certificate),
+      replaces: await idOf(certificate),
       pollMs,
       now: this.#now,
       signal,
@@ -197,9 +197,9 @@ export class CertificateManager implements AsyncDisposable {
   async #ask(certificate: WantedCertificate): Promise<void> {
     const { directory } = this.#options;
     const signal = AbortSignal.any([this.#stop.signal, certificate.stop.signal]);
-    using transport = new AcmeTransport(this.#options);
     try {
-      const id = certificate.pair === undefined ? undefined : await renewalId(certificate.pair.certificate);
+      using transport = new AcmeTransport(this.#options);
+      const id = await idOf(certificate);
       const info = id === undefined ? undefined : await fetchRenewalInfo(transport, { directory, id, signal });
       certificate.advised(info, this.#now());
     } catch (error) {
@@ -234,6 +234,15 @@ export class CertificateManager implements AsyncDisposable {
         reason: error instanceof Error ? error.message : String(error),
       });
     }
+  }
+}
+
+/** What the CA knows the certificate by that is served now; nothing depends on it. */
+async function idOf({ pair }: WantedCertificate): Promise<string | undefined> {
+  try {
+    return pair === undefined ? undefined : await renewalId(pair.certificate);
+  } catch {
+    return undefined; // A certificate that one library reads and another does not is renewed all the same.
   }
 }
 

@@ -86,6 +86,14 @@ async function withCa(
   await test(ca, places);
 }
 
+/** Stores a certificate for A that has an ARI id. */
+async function writeStored(desk: Desk, directory: string): Promise<void> {
+  const stored = caFolder(desk.folder, directory);
+  await Deno.mkdir(stored, { mode: 0o700 });
+  const text = await identifiedCertificate("a.example.com");
+  await Deno.writeTextFile(join(stored, "a.example.com.pem"), text, { mode: 0o600 });
+}
+
 function at({ directory, ca }: Pebble, { challenges }: ValidationListeners) {
   return { directory, ca, challenges };
 }
@@ -359,6 +367,26 @@ Deno.test("a wildcard without dns-01 fails with what to do, without asking the C
   assert.match(desk.failures[0]?.error.message ?? "", /\*\.example\.com can be proven by dns-01 only; set a DNS hook/);
 });
 
+Deno.test("what fails is tried again at once when it may be proven in another way, but not for nothing", async () => {
+  await using desk = new Desk({});
+  await desk.manager.want([{ names: ["*.example.com"], challenge: ["http-01"] }]);
+  await desk.until(() => desk.failures.length === 1, "the failure");
+  await desk.manager.want([{ names: ["*.example.com"], challenge: ["http-01"] }]);
+  await desk.manager.want([{ names: ["*.example.com"], challenge: ["http-01", "dns-01"] }]);
+  await desk.until(() => desk.failures.length === 2, "the next failure");
+  assert.deepEqual(desk.failures.map(({ error }) => error.kind), ["ACME_CHALLENGE_FAILED", "ACME_UNREACHABLE"]);
+});
+
+Deno.test("a CA certificate that is none fails orders, and does not end the care", async () => {
+  await using desk = new Desk({ ca: "no PEM" });
+  await writeStored(desk, NO_CA);
+  await desk.manager.want([A, B]);
+  await desk.until(() => desk.failures.length === 1, "the failure");
+  assert.equal(desk.failures[0]?.error.kind, "CERTIFICATE_INVALID");
+  assert.ok(desk.manager.renewNow("a.example.com"));
+  await desk.until(() => desk.failures.length === 2, "the next failure");
+});
+
 Deno.test("a listener that throws does not end the care for the other certificates", async () => {
   let told = 0;
   await using desk = new Desk({
@@ -382,11 +410,7 @@ Deno.test("when the CA advises to renew now, an order follows long before the ti
   });
   const directory = `${ca.origin}/dir`;
   await using desk = new Desk({ directory, ca: ca.ca });
-  const stored = caFolder(desk.folder, directory);
-  await Deno.mkdir(stored, { mode: 0o700 });
-  await Deno.writeTextFile(join(stored, "a.example.com.pem"), await identifiedCertificate("a.example.com"), {
-    mode: 0o600,
-  });
+  await writeStored(desk, directory);
   await desk.manager.want([A]);
   assert.equal(desk.pairs.length, 1);
   // This CA can say nothing else: that an order was tried is what counts.

@@ -21,18 +21,22 @@ export class WantedCertificate {
   readonly names: readonly string[];
   /** Aborted when it is not wanted any more. */
   readonly stop: AbortController = new AbortController();
-  types: readonly ChallengeType[];
   /** When to order; never before what is stored has been looked at. */
   dueAt: number = Infinity;
   /** When to ask the CA for renewal information. */
   askAt: number = Infinity;
+  #types: readonly ChallengeType[];
   #pair: CertificatePair | undefined;
   #window: RenewalWindow | undefined;
   #failures = 0;
 
   constructor({ names, challenge }: CertificateOrder) {
     this.names = names;
-    this.types = challenge;
+    this.#types = challenge;
+  }
+
+  get types(): readonly ChallengeType[] {
+    return this.#types;
   }
 
   get pair(): CertificatePair | undefined {
@@ -59,6 +63,13 @@ export class WantedCertificate {
     this.#failures++;
     this.dueAt = now + retryDelayMs(this.#failures, { retryAfterMs });
     return this.dueAt;
+  }
+
+  /** It may be proven in other ways from now on, of which one may work. */
+  provenBy(types: readonly ChallengeType[], now: number): void {
+    const changed = types.join() !== this.#types.join();
+    this.#types = types;
+    if (changed && this.#failures > 0) this.hurry(now);
   }
 
   /** Somebody asks for an order now, whatever failed before. */
