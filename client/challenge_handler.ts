@@ -7,7 +7,12 @@ export function challengeHandler(challenges: Challenges): FetchHandler {
     const { hostname, pathname } = new URL(request.url);
     const token = challengeToken(pathname);
     const answer = token === undefined ? undefined : challenges.httpAnswer(hostname, token);
-    if (answer === undefined) return new Response("404 Not Found\n", { status: 404, statusText: "Not Found" });
-    return new Response(answer, { statusText: "OK", headers: { "content-type": "application/octet-stream" } });
+    if (answer === undefined) return plain("404 Not Found\n", { status: 404, statusText: "Not Found" });
+    return plain(answer, { statusText: "OK" });
   };
+}
+
+function plain(text: string, init: ResponseInit): Response {
+  const headers = { "content-type": "text/plain; charset=utf-8", "content-length": `${text.length}` };
+  return new Response(text, { ...init, headers });
 }

@@ -63,7 +63,7 @@ export class TlsSite {
 
 /** A connection to a handler in this process. */
 function connectHandler(handler: FetchHandler): Duplex {
-  const [near, far] = memoryPair();
+  const [near, far] = memoryPair({ keep: true });
   // It never rejects, and ends with the connection.
   void serveFetch(far, handler, { proto: "https" });
   return near;

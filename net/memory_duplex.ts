@@ -7,10 +7,12 @@ export interface MemoryPairOptions {
   highWaterMark?: number;
   /** The most that one `read()` gives: 1 finds every wrong assumption about splits. @default no limit */
   maxRead?: number;
+  /** Whether bytes that were read stay as they are, which outside of tests they must; else they are overwritten at the next read. @default false */
+  keep?: boolean;
 }
 
 const DEFAULT_HIGH_WATER_MARK_BYTES = 65_536;
-/** Written over bytes that were read, when they are no longer valid: who kept a view sees it at once. */
+/** Written over bytes that were read, at the next read: a test sees at once who kept a view of what it was only to look at. */
 const POISON = 0xdb;
 
 /** Two ends of a connection inside this process: bounded, with half-close and reset, for tests and loopback streams. */
@@ -70,6 +72,7 @@ class Direction {
   ended = false;
   readonly #highWaterMark: number;
   readonly #maxRead: number;
+  readonly #keep: boolean;
   readonly #queue: Uint8Array[] = [];
   #queued = 0;
   #given: Uint8Array | undefined;
@@ -78,7 +81,8 @@ class Direction {
   #writer: WaitingWrite | undefined;
   #finish: () => void = () => {};
 
-  constructor({ highWaterMark = DEFAULT_HIGH_WATER_MARK_BYTES, maxRead = Infinity }: MemoryPairOptions) {
+  constructor({ highWaterMark = DEFAULT_HIGH_WATER_MARK_BYTES, maxRead = Infinity, keep = false }: MemoryPairOptions) {
+    this.#keep = keep;
     this.#highWaterMark = highWaterMark;
     this.#maxRead = maxRead;
     this.over = new Promise((resolve) => this.#finish = resolve);
@@ -91,7 +95,7 @@ class Direction {
 
   read(): MaybePromise<Uint8Array | null> {
     if (this.#reader !== undefined) throw new TypeError("Cannot read: another read is under way");
-    this.#given?.fill(POISON);
+    if (!this.#keep) this.#given?.fill(POISON);
     this.#given = undefined;
     if (this.#error !== undefined) throw this.#error;
     if (this.#queued > 0) return this.#take();

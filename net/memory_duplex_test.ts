@@ -37,6 +37,14 @@ Deno.test("memoryPair() makes bytes unusable at the next read", async () => {
   assert.deepEqual(first, new Uint8Array(3).fill(0xdb));
 });
 
+Deno.test("memoryPair() leaves bytes as they are when it is told so", async () => {
+  const [a, b] = memoryPair({ maxRead: 3, keep: true });
+  await a.write(BYTES);
+  const first = await b.read();
+  await b.read();
+  assert.deepEqual(first, new Uint8Array([1, 2, 3]));
+});
+
 Deno.test("memoryPair() does not keep the writer's buffer", async () => {
   const [a, b] = memoryPair();
   const buffer = BYTES.slice();

@@ -48,7 +48,7 @@ testDuplex("TLS over a socket, from the end that has the certificate,", async ()
 testDuplex("TLS over memory with small pieces", async (): Promise<DuplexPair> => {
   let piped: Promise<unknown> = Promise.resolve();
   const [near, far] = await tlsOver((accepted) => {
-    const [up, down] = memoryPair({ maxRead: 1000 });
+    const [up, down] = memoryPair({ maxRead: 1000, keep: true });
     piped = pipe(accepted, up, { lingerMs: 60_000 }).catch(() => {
       // Both ends were reset.
     });
