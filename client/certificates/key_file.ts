@@ -5,14 +5,11 @@ const MAX_FILE_BYTES = 256 * 1024;
 /** A key may be read by a group that was given it on purpose (0640 root:pktriot), never by everybody; written by the owner alone. */
 const FOREIGN_BITS = 0o027;
 
-/** Whether a file is as it was: its modification time, size and identity. */
-export type FileStamp = string;
-
-/** What a file looks like from outside; an empty one for a file that cannot be looked at. */
-export async function fileStamp(path: string): Promise<FileStamp> {
+/** What a file looks like from outside, the same while it is as it was; empty for one that cannot be looked at. */
+export async function fileStamp(path: string): Promise<string> {
   try {
-    const { mtime, size, ino, mode, uid } = await Deno.stat(path);
-    return [mtime?.getTime(), size, ino, mode, uid].join(" ");
+    const { mtime, ctime, size, ino, mode, uid } = await Deno.stat(path);
+    return [mtime?.getTime(), ctime?.getTime(), size, ino, mode, uid].join(" ");
   } catch {
     return ""; // Whoever reads it says why.
   }

@@ -66,7 +66,8 @@ export class PemCertificate implements RuleCheck {
 
   async #read(): Promise<CertificatePair> {
     const { certificateFile, keyFile, domain } = this.#options;
-    const [certificate, key] = await Promise.all([readCertificateFile(certificateFile), readKeyFile(keyFile)]);
+    const certificate = await readCertificateFile(certificateFile);
+    const key = await readKeyFile(keyFile);
     const what = `the certificate "${certificateFile}"`;
     const pair = readCertificatePair({ certificate, key }, what);
     const fault = coverageFault(pair, domain, what) ?? validityFault(pair, { what });
