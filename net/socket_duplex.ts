@@ -1,6 +1,6 @@
 import { Socket, type SocketConstructorOpts } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { HEADROOM_BYTES } from "../protocol/allocate.ts";
+import { allocate, HEADROOM_BYTES } from "../protocol/allocate.ts";
 import { StreamResetError } from "../protocol/errors.ts";
 import { BULK_BYTES, type Duplex, JOIN_BYTES, type MaybePromise } from "./duplex.ts";
 import { Intake } from "./intake.ts";
@@ -118,7 +118,10 @@ export class SocketDuplex implements Duplex {
   /** Puts bytes that were read back in front; while nobody reads. */
   unread(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
-    this.#queue.unshift(bytes);
+    // Like all that is read from here it has room in front, which a frame header may be written to.
+    const roomy = allocate(bytes.length);
+    roomy.set(bytes);
+    this.#queue.unshift(roomy);
     this.#queuedBytes += bytes.length;
   }
 

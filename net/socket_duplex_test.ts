@@ -188,3 +188,17 @@ function isOpensslMissing(): boolean {
     return true; // It cannot be started.
   }
 }
+
+Deno.test("SocketDuplex gives what was put back with room in front, as all that it gives", async () => {
+  const [near, far] = await tcpPair();
+  await near.write(new Uint8Array([1, 2, 3]));
+  const bytes = await far.read();
+  assert.ok(bytes !== null);
+  far.unread(bytes.slice());
+  const again = await far.read();
+  assert.deepEqual([...again ?? []], [1, 2, 3]);
+  assert.ok(far.headroom > 0 && (again?.byteOffset ?? 0) >= far.headroom);
+  near.reset();
+  far.reset();
+  await Promise.all([near.closed, far.closed]);
+});
