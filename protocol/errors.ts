@@ -347,6 +347,11 @@ export const ERRORS = {
     title: "The certificate is not for this name",
     fix: "Use a certificate whose subjectAltName holds the name, or a wildcard one label above it.",
   },
+  CERTIFICATE_MISSING: {
+    code: "E6008",
+    title: "The server has no certificate for the name, and gets none",
+    fix: "Let the client end TLS (--letsencrypt), or ask the operator for a certificate.",
+  },
 
   // E7: certificates from a CA (ACME).
   ACME_REFUSED: {

@@ -2,12 +2,10 @@ import { join } from "node:path";
 import { addressMatcher, isLoopback, parseAddress } from "../net/address.ts";
 import { type Bound, EVERY_ADDRESS } from "../net/listen.ts";
 import { type Logger, SILENT } from "../net/log.ts";
-import { listenTlsFront } from "../net/tls_front.ts";
 import { CodedError, toCodedError } from "../protocol/errors.ts";
 import { canonicalHost, isHostName } from "../protocol/host_name.ts";
 import type { Invite } from "../protocol/invite.ts";
-import { INTERNAL_SNI } from "../protocol/limits.ts";
-import type { Rule } from "../protocol/rule.ts";
+import type { Welcome } from "../protocol/message.ts";
 import { VERSION } from "../protocol/version.ts";
 import { type AdminListener, listenAdmin } from "./admin.ts";
 import { Authenticator } from "./authenticator.ts";
@@ -18,11 +16,14 @@ import { DomainLooks } from "./domain_looks.ts";
 import { edgeHost } from "./domain_pointing.ts";
 import { DomainProofs } from "./domain_proofs.ts";
 import { HttpEdge } from "./edge/http_edge.ts";
+import { identifier } from "./edge/identify.ts";
 import { TcpEdge } from "./edge/tcp_edge.ts";
+import { TlsEdge } from "./edge/tls_edge.ts";
 import { DEFAULT_SERVER_LIMITS, type ServerLimits } from "./limits.ts";
 import { Metrics } from "./metrics.ts";
 import { metricsText } from "./metrics_text.ts";
 import type { ServerOptions } from "./options.ts";
+import { addressOf } from "./public_address.ts";
 import { Router } from "./router.ts";
 import { Sessions } from "./sessions.ts";
 import { openServerState, type ServerState } from "./state/server_state.ts";
@@ -51,6 +52,7 @@ export interface ServerParts {
   sessions: Sessions;
   endpoint: TunnelEndpoint;
   httpEdge: HttpEdge;
+  tlsEdge: TlsEdge;
   tcpEdge: TcpEdge;
   http: Bound;
   tls: Bound;
@@ -69,14 +71,15 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
   const hostname = options.hostname === undefined ? domain : checkedName(options.hostname, "hostname");
   const trustedProxies = addressMatcher(options.trustedProxies ?? []);
   const metrics = new Metrics();
-  const visitors = new ConnectionCounter({
-    perAddress: limits.visitorsPerAddress,
-    total: limits.visitors,
-    exempt: (address) => isLoopback(address) || trustedProxies(address),
-  });
+  const isExempt = (address: string): boolean => isLoopback(address) || trustedProxies(address);
+  const forVisitors = { perAddress: limits.visitorsPerAddress, total: limits.visitors, exempt: isExempt };
+  const visitors = new ConnectionCounter(forVisitors);
+  // Whoever they turn out to be, there may be room for them.
+  const undecided = new ConnectionCounter({ ...forVisitors, total: limits.visitors + limits.unauthenticated });
 
   const tcp = { ...DEFAULTS.tcp, ...options.tcp };
-  const tcpEdge = new TcpEdge({ bind: tcp.bind, visitors, lingerMs: limits.lingerMs, metrics, log });
+  const identify = identifier(options.proxyProtocol?.from ?? []);
+  const tcpEdge = new TcpEdge({ bind: tcp.bind, visitors, identify, lingerMs: limits.lingerMs, metrics, log });
   const store = stack.use(await openStore(options, log));
   const state = stack.use(
     await openServerState(store, {
@@ -97,10 +100,20 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
     const owner = state.names.ownerOf(host);
     return owner !== undefined && sessions.serving(owner) === undefined;
   });
-  const httpEdge = new HttpEdge({ router, visitors, trustedProxies, limits, metrics, log });
+  const about: Welcome["server"] = { hostname, version: VERSION, domain, httpPort: 0, tlsPort: 0 };
+  const httpEdge = new HttpEdge({
+    ...{ router, visitors, identify, trustedProxies, limits, metrics, log },
+    challenges: certificates.challenges,
+    tlsPort: () => about.tlsPort,
+  });
   const http = stack.use(await httpEdge.listen({ ...DEFAULTS.http, ...options.http }));
-  const httpPort = options.http?.publicPort ?? http.address.port;
-  const publishing = { state, router, ports: tcpEdge, log, addressOf: addressOf({ hostname, httpPort }) };
+  about.httpPort = options.http?.publicPort ?? http.address.port;
+  const publishing = {
+    ...{ state, router, certificates, ports: tcpEdge, log, addressOf: addressOf(about, certificates) },
+    onTlsRules: soon(() =>
+      certificates.setCustomDomains(router.domains(({ rule }) => rule.kind === "http" && rule.tls === "server"))
+    ),
+  };
   const sessions: Sessions = new Sessions({
     limits,
     log,
@@ -123,6 +136,7 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
     },
   });
 
+  certificates.onChange = () => void sessions.retryRefused();
   const dns = createDns(options.domains);
   const looks = stack.use(
     new DomainLooks({
@@ -140,36 +154,16 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
     perAddress: limits.unauthenticatedPerAddress,
     total: limits.unauthenticated,
     dropFrom: limits.unauthenticated >> 1,
-    exempt: (address) => isLoopback(address) || trustedProxies(address),
+    exempt: isExempt,
   });
-  const tlsOptions = { ...DEFAULTS.tls, ...options.tls };
-  const about = { hostname, version: VERSION, domain, httpPort, tlsPort: 0 };
   const authenticator = new Authenticator({ state, metrics, log });
   const endpoint = new TunnelEndpoint({ state, sessions, proofs, authenticator, limits, log, about });
-  const tls = stack.use(
-    await listenTlsFront({
-      hostname: tlsOptions.hostname,
-      port: tlsOptions.port,
-      handshakeMs: limits.tlsHandshakeMs,
-      admit: ({ address }) => {
-        const admitted = unauthenticated.admit(address);
-        if (admitted === null) metrics.countRefusal("TOO_MANY_CONNECTIONS");
-        return admitted;
-      },
-      decide: ({ serverName }) => {
-        if (serverName !== hostname && serverName !== INTERNAL_SNI) {
-          return { kind: "refuse", error: new CodedError("UNKNOWN_HOST") };
-        }
-        const context = certificates.lookup(serverName)?.context();
-        if (context === undefined) return { kind: "refuse", error: new CodedError("UNKNOWN_HOST") };
-        return {
-          kind: "terminate",
-          context,
-          onConnection: (connection) => endpoint.take(connection),
-        };
-      },
-    }),
-  );
+  const tlsEdge = new TlsEdge({
+    ...{ hostname, router, certificates, visitors, undecided, unauthenticated, identify, limits, metrics, log },
+    toEndpoint: (connection) => endpoint.take(connection),
+    toHttp: (connection) => httpEdge.takeSecure(connection),
+  });
+  const tls = stack.use(await tlsEdge.listen({ ...DEFAULTS.tls, ...options.tls }));
   about.tlsPort = options.tls?.publicPort ?? tls.address.port;
 
   let draining = false;
@@ -181,7 +175,7 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
     metrics: () =>
       metricsText({
         ...{ metrics, sessions, version: VERSION },
-        visitors: () => ({ http: httpEdge.running, tcp: tcpEdge.running }),
+        visitors: () => ({ http: httpEdge.visits.count, tls: tlsEdge.visits.count, tcp: tcpEdge.visits.count }),
       }),
     log,
   });
@@ -195,7 +189,7 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
   repeat(stack, SIGHTING_INTERVAL_MS, () => void tidy(state, sessions, log));
   await certificates.start();
   return {
-    ...{ state, sessions, endpoint, httpEdge, tcpEdge, http, tls, admin },
+    ...{ state, sessions, endpoint, httpEdge, tlsEdge, tcpEdge, http, tls, admin },
     invitation: invitationOf(options, { hostname, tlsPort: about.tlsPort, pin: certificates.pin }),
     drain: () => draining = true,
   };
@@ -213,11 +207,6 @@ async function openStore({ stateDir }: ServerOptions, log: Logger): Promise<Stor
   if (stateDir === undefined) return new MemoryStore();
   await prepareStateFolder(stateDir);
   return await openSqliteStore(join(stateDir, STORE_FILE), { log });
-}
-
-function addressOf({ hostname, httpPort }: { hostname: string; httpPort: number }): (rule: Rule) => string {
-  const suffix = httpPort === 80 ? "" : `:${httpPort}`;
-  return (rule) => rule.kind === "http" ? `http://${rule.domain}${suffix}` : `tcp://${hostname}:${rule.port}`;
 }
 
 function invitationOf(
@@ -270,6 +259,19 @@ async function answers(store: Store): Promise<boolean> {
   } catch {
     return false; // The store has logged why.
   }
+}
+
+/** Once for all calls of one moment: many rules come and go together. */
+function soon(action: () => void): () => void {
+  let waits = false;
+  return () => {
+    if (waits) return;
+    waits = true;
+    queueMicrotask(() => {
+      waits = false;
+      action();
+    });
+  };
 }
 
 function repeat(stack: AsyncDisposableStack, ms: number, action: () => void): void {

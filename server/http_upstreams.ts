@@ -13,22 +13,26 @@ const DETACH_TIMEOUT_MS = 5_000;
 /** The streams that are attached to keep-alive connections at the target of one HTTP rule. */
 export class HttpUpstreams {
   readonly #rule: PublishedRule;
+  readonly #protocol: "http" | "acme";
   /** Last used first: the others age and are given back. */
   readonly #idle: HttpUpstream[] = [];
   #key: { readonly revision: number } = { revision: 0 };
 
-  constructor(rule: PublishedRule) {
+  /** `acme`: to the client's own answers to challenges, in place of its target. */
+  constructor(rule: PublishedRule, protocol: "http" | "acme" = "http") {
     this.#rule = rule;
+    this.#protocol = protocol;
   }
 
   /** The way of one request to the target, as the rule is now. */
   route(): HttpRoute {
     const { rule, revision, options } = this.#rule;
+    const isHttp = this.#protocol === "http";
     if (this.#key.revision !== revision) this.#key = { revision };
     return {
       key: this.#key,
-      options,
-      hostHeader: rule.kind === "http" ? rule.hostHeader : undefined,
+      options: isHttp ? options : undefined,
+      hostHeader: isHttp && rule.kind === "http" ? rule.hostHeader : undefined,
       acquire: (options) => this.acquire(options),
     };
   }
@@ -70,13 +74,13 @@ export class HttpUpstreams {
 
   async #open({ address, port, signal }: AcquireOptions): Promise<HttpUpstream> {
     const { revision, id, session, rule } = this.#rule;
-    const stream = await session.open({ rule: id, revision, protocol: "http", visitor: { address, port } });
+    const stream = await session.open({ rule: id, revision, protocol: this.#protocol, visitor: { address, port } });
     if (signal.aborted) {
       stream.reset();
       signal.throwIfAborted();
     }
-    // While the stream waited for its channel, the firewall may have been edited.
-    if (!this.#rule.allows(address)) {
+    // While the stream waited for its channel, the firewall may have been edited; challenges are answered to everybody.
+    if (this.#protocol === "http" && !this.#rule.allows(address)) {
       const error = new CodedError("FORBIDDEN");
       stream.reset(error);
       throw error;

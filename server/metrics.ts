@@ -3,7 +3,7 @@ import { type ErrorName, ERRORS } from "../protocol/errors.ts";
 /** Numbers that the hot paths add to; plain fields, read only when somebody asks. */
 export class Metrics {
   /** Visitor connections taken, by edge. */
-  readonly visitors: { http: number; tcp: number } = { http: 0, tcp: 0 };
+  readonly visitors: { http: number; tls: number; tcp: number } = { http: 0, tls: 0, tcp: 0 };
   /** HTTP requests forwarded. */
   requests = 0;
   /** Bytes from visitors (`up`) and to visitors (`down`). */

@@ -7,7 +7,7 @@ export interface MetricsSources {
   metrics: Metrics;
   sessions: Sessions;
   /** Visitor connections under way, by edge. */
-  visitors: () => { http: number; tcp: number };
+  visitors: () => { http: number; tls: number; tcp: number };
   version: string;
 }
 
@@ -20,7 +20,7 @@ type Sample = readonly [labels: string, value: number];
  */
 export function metricsText({ metrics, sessions, visitors, version }: MetricsSources): string {
   const all = sessions.all;
-  const { http, tcp } = visitors();
+  const { http, tls, tcp } = visitors();
   const refusals = [...metrics.refusals].map(([code, count]): Sample => [`{code="${code}"}`, count]);
   return [
     metric("gauge", "info", "Version of the server", [[`{version="${version}"}`, 1]]),
@@ -41,8 +41,15 @@ export function metricsText({ metrics, sessions, visitors, version }: MetricsSou
       count(all, ({ pool }) => pool.counts.waiting),
     ),
     metric("gauge", "http_visitors", "HTTP visitor connections under way", http),
+    metric("gauge", "tls_visitors", "Visitor connections under way whose TLS is passed on", tls),
     metric("gauge", "tcp_visitors", "TCP visitor connections under way", tcp),
     metric("counter", "http_visitors_total", "HTTP visitor connections taken", metrics.visitors.http),
+    metric(
+      "counter",
+      "tls_visitors_total",
+      "Visitor connections taken whose TLS is passed on",
+      metrics.visitors.tls,
+    ),
     metric("counter", "tcp_visitors_total", "TCP visitor connections taken", metrics.visitors.tcp),
     metric("counter", "http_requests_total", "HTTP requests", metrics.requests),
     metric("counter", "tcp_bytes_up_total", "Bytes from visitors of TCP rules", metrics.bytes.up),

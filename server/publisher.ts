@@ -1,6 +1,6 @@
 import { compileRuleOptions } from "../net/http/proxy/rule_options.ts";
 import type { Logger } from "../net/log.ts";
-import { CodedError, toCodedError } from "../protocol/errors.ts";
+import { CodedError, errorFromWire, toCodedError } from "../protocol/errors.ts";
 import { isHostName } from "../protocol/host_name.ts";
 import type { ControlMessage, RuleState } from "../protocol/message.ts";
 import { type HttpRule, type Rule, ruleId, type TcpRule } from "../protocol/rule.ts";
@@ -23,11 +23,20 @@ export interface PublishingSession extends StreamOpener {
   send(message: ControlMessage): unknown;
 }
 
+/** The certificates with which the server ends TLS. */
+export interface NameCertificates {
+  /** @throws {CodedError} CERTIFICATE_MISSING when there is none for the name, and none can be got */
+  assertServable(name: string): void;
+}
+
 /** What publishing a rule needs. */
 export interface PublisherParts {
   state: ServerState;
   router: Router;
   ports: PortOpener;
+  certificates: NameCertificates;
+  /** Rules whose TLS is to end at the server have come or gone. */
+  onTlsRules: () => void;
   log: Logger;
   /** Where visitors reach a rule. */
   addressOf: (rule: Rule) => string;
@@ -70,6 +79,7 @@ export class Publisher {
   check(rule: Rule): void {
     compileFirewall(rule.firewall);
     compileRuleOptions(rule);
+    this.#checkTls(rule);
     const { names, ports } = this.#parts.state;
     const { tunnel } = this.#session;
     if (rule.kind === "tcp") return ports.assertOwner(tunnel, rule.port);
@@ -100,10 +110,10 @@ export class Publisher {
     return this.#inTurn(() => this.#dropLost(domain));
   }
 
-  /** Tries the rules of a domain, and of what is below it, again that were refused; tells the client what has changed. */
-  retry(domain: string): Promise<void> {
+  /** Tries the rules that were refused again, of a domain and of what is below it, or all; tells the client what has changed. */
+  retry(domain?: string): Promise<void> {
     return this.#inTurn(async () => {
-      const waiting = [...this.#refused].filter(([, rule]) => isWithin(rule, domain));
+      const waiting = [...this.#refused].filter(([, rule]) => domain === undefined || isWithin(rule, domain));
       const states = await Promise.all(waiting.map(([id, rule]) => this.#applyOne(id, rule)));
       this.#tell(states.filter(({ id, state, code }) => {
         const before = this.#states.get(id);
@@ -168,9 +178,11 @@ export class Publisher {
   async #applyOne(id: string, rule: Rule): Promise<RuleState> {
     try {
       if (this.#closed) throw new CodedError("SESSION_CLOSED");
+      if (rule.fault !== undefined) throw errorFromWire(rule.fault.code, rule.fault.message, "RULE_INVALID");
+      this.#checkTls(rule);
       const published = this.#published.get(id);
       if (published === undefined) await this.#publish(id, rule);
-      else published.update(rule);
+      else this.#update(published, rule);
       this.#refused.delete(id);
       return { id, state: "active", address: this.#parts.addressOf(rule) };
     } catch (error) {
@@ -192,12 +204,19 @@ export class Publisher {
     if (this.#closed) this.#withdraw(published, new CodedError("SESSION_CLOSED"));
   }
 
+  #update(published: PublishedRule, rule: Rule): void {
+    const before = published.rule;
+    published.update(rule);
+    if (endsHere(before) !== endsHere(rule)) this.#parts.onTlsRules();
+  }
+
   async #publishHttp(published: PublishedRule, rule: HttpRule): Promise<void> {
     const { tunnel } = this.#session;
     this.#checkDomain(rule.domain);
     await this.#parts.state.names.claim(tunnel, rule.domain);
     published.upstreams = new HttpUpstreams(published);
     this.#parts.router.add(rule.domain, published, { below: rule.domain === tunnel.hostname });
+    if (endsHere(rule)) this.#parts.onTlsRules();
   }
 
   async #publishTcp(published: PublishedRule, rule: TcpRule): Promise<void> {
@@ -209,13 +228,23 @@ export class Publisher {
     if (!isHostName(domain)) throw new CodedError("NAME_INVALID", `"${domain}" is not a valid host name`);
   }
 
+  #checkTls(rule: Rule): void {
+    if (rule.kind === "http" && endsHere(rule)) this.#parts.certificates.assertServable(rule.domain);
+  }
+
   #withdraw(published: PublishedRule, error: CodedError): void {
     if (!this.#published.delete(published.id)) return;
     const { rule } = published;
     if (rule.kind === "http") this.#parts.router.remove(rule.domain, published);
     else this.#parts.ports.close(rule.port, published);
+    if (endsHere(rule)) this.#parts.onTlsRules();
     published.withdraw(error);
   }
+}
+
+/** Whether the rule demands that the server ends its TLS, and so that it has a certificate. */
+function endsHere(rule: Rule): boolean {
+  return rule.kind === "http" && rule.tls === "server";
 }
 
 function isWithin(rule: Rule, domain: string): boolean {

@@ -35,6 +35,11 @@ export class Router {
     this.#below.delete(domain);
   }
 
+  /** The domains of all rules that match. */
+  domains(matches: (rule: PublishedRule) => boolean): string[] {
+    return [...this.#exact].filter(([, rule]) => matches(rule)).map(([domain]) => domain);
+  }
+
   /** Looks a canonical host up. */
   route(host: string): Route {
     const rule = this.#exact.get(host) ?? this.#findAbove(host);

@@ -76,11 +76,12 @@ class Server implements SpokesServer {
    * 4. What runs may end, up to the grace time. 5. Sessions end, so their streams are reset. 6. Listeners and store close.
    */
   async #stop(graceMs: number): Promise<void> {
-    const { endpoint, httpEdge, tcpEdge, sessions, http, tls, drain } = this.#parts;
+    const { endpoint, httpEdge, tlsEdge, tcpEdge, sessions, http, tls, drain } = this.#parts;
     drain();
     for (const listener of [http, tcpEdge]) listener.stop();
     // The tunnel endpoint stays open for the channels of sessions whose streams still run.
     endpoint.drain();
+    tlsEdge.drain();
     for (const session of sessions.all) void session.send({ kind: "drain", graceMs });
     httpEdge.drain();
     await this.#idleOr(graceMs);
@@ -97,15 +98,19 @@ class Server implements SpokesServer {
       await session.end(error);
       await session.goodbye;
     }));
-    await Promise.all([httpEdge.cut(), tcpEdge.cut(), endpoint.cut()]);
+    await Promise.all([...this.#edges.map(({ visits }) => visits.cut()), endpoint.cut()]);
     await this.#stack.disposeAsync();
     this.#onClosed();
   }
 
   async #idleOr(graceMs: number): Promise<void> {
     if (graceMs === 0) return;
-    const { httpEdge, tcpEdge } = this.#parts;
     using _deadline = new Deadline(graceMs, () => this.#cut.resolve());
-    await Promise.race([Promise.all([httpEdge.idle(), tcpEdge.idle()]), this.#cut.promise]);
+    await Promise.race([Promise.all(this.#edges.map(({ visits }) => visits.idle())), this.#cut.promise]);
+  }
+
+  get #edges() {
+    const { httpEdge, tlsEdge, tcpEdge } = this.#parts;
+    return [httpEdge, tlsEdge, tcpEdge];
   }
 }

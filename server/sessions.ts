@@ -105,6 +105,11 @@ export class Sessions {
     await this.#forServing((session) => session.publisher.retry(domain));
   }
 
+  /** Rules that could not be published may be publishable now: a certificate has come. Never rejects. */
+  retryRefused(): Promise<void> {
+    return this.#forServing((session) => session.publisher.retry());
+  }
+
   /** Once a second: drops control channels that went silent, and lets each pool look after its channels. */
   sweep(now: number): void {
     const silentSince = now - 3 * this.#limits.heartbeatMs;

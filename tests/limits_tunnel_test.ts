@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { type CodedError, connect, enrol, type Enrolment, parseInvite } from "../mod.ts";
 import { DataChannel } from "../net/data_channel.ts";
+import type { Duplex } from "../net/duplex.ts";
 import {
   connectTcp,
   eventually,
@@ -89,26 +90,36 @@ Deno.test("connections that belong to no session count, whatever they have prove
       channels.push(await dialData(server.tlsPort, identity, { credential: `${session}.${secret}` }));
     }
     await using _authenticated = await RawClient.dial(server.tlsPort, identity);
-    await using silent = await connectTcp(server.tlsPort);
-    await using _other = await connectTcp(server.tlsPort);
-    await eventually(async () => !await takes(server.tlsPort), "the endpoint to be full");
+    const silent = await shakenHands(server, identity);
+    const other = await shakenHands(server, identity);
+    await eventually(async () => !await takes(server, identity), "the endpoint to be full");
     assert.ok(await server.metric('spokes_refusals_total{code="E1429"}') > 0);
-    await silent[Symbol.asyncDispose]();
-    await eventually(() => takes(server.tlsPort), "room for another");
+    silent.close();
+    await eventually(() => takes(server, identity), "room for another");
+    other.close();
     for (const { transport } of channels) transport.reset();
   } finally {
     Math.random = random;
   }
 });
 
-/** Whether the endpoint takes a connection: it answers nonsense with an alert, and resets what is too much. */
-async function takes(port: number): Promise<boolean> {
+/** A connection to the endpoint that asks for nothing. */
+async function shakenHands(server: TestServer, { ca }: Enrolment): Promise<Duplex> {
+  const connection = await dialEndpoint(server.tlsPort, ca === undefined ? {} : { ca });
+  await connection.write(Buffer.from("GET "));
+  return connection;
+}
+
+/** Whether the endpoint takes a connection and answers it. */
+async function takes(server: TestServer, { ca }: Enrolment): Promise<boolean> {
+  const connection = await dialEndpoint(server.tlsPort, ca === undefined ? {} : { ca });
   try {
-    await using wire = await connectTcp(port);
-    await wire.send("nonsense that is no ClientHello");
-    return (await wire.readToEnd()).text.length > 0;
+    await connection.write(Buffer.from("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
+    return await connection.read() !== null;
   } catch {
     return false;
+  } finally {
+    connection.close();
   }
 }
 

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { Router } from "../server/router.ts";
 import { ConnectionCounter } from "../server/connection_counter.ts";
+import { Challenges } from "../net/acme/challenges.ts";
 import { HttpEdge } from "../server/edge/http_edge.ts";
+import { identifier } from "../server/edge/identify.ts";
 import { DEFAULT_SERVER_LIMITS } from "../server/limits.ts";
 import { Metrics } from "../server/metrics.ts";
 import { SILENT } from "../net/log.ts";
@@ -202,7 +204,7 @@ Deno.test("visitors of one address: one too many is reset, others are not", asyn
   const edge = new HttpEdge({
     ...{ router: new Router(() => false), limits: DEFAULT_SERVER_LIMITS, metrics, log: SILENT },
     visitors: new ConnectionCounter({ perAddress: 2, total: 100 }),
-    trustedProxies: () => false,
+    ...{ identify: identifier([]), challenges: new Challenges(), tlsPort: () => 443, trustedProxies: () => false },
   });
   await using bound = await edge.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = bound.address;
@@ -213,11 +215,11 @@ Deno.test("visitors of one address: one too many is reset, others are not", asyn
   await other.send(requestText({ host: "nobody.example" }));
   assert.equal((await readResponse(other)).status, 404);
   await first[Symbol.asyncDispose]();
-  await eventually(() => edge.running === 2, "the first to have left");
+  await eventually(() => edge.visits.count === 2, "the first to have left");
   await using next = await connectTcp(port);
   await next.send(requestText({ host: "nobody.example" }));
   assert.equal((await readResponse(next)).status, 404);
-  await edge.cut();
+  await edge.visits.cut();
 });
 
 Deno.test("oversized heads get 431 and 414, and never reach a target", async () => {

@@ -122,7 +122,8 @@ Deno.test("a client trusts its server by name and certificate, and sends nothing
   assert.equal((await errorOf(fooled)).kind, "SERVER_TLS");
   const { ca: _, ...unpinned } = tunnel.address;
   assert.equal((await errorOf(connect({ ...unpinned, token: tunnel.identity.token, once: true }))).kind, "SERVER_TLS");
-  const renamed = connect({ ...tunnel.address, sni: "tunnels.example", token: tunnel.identity.token, once: true });
+  const place = { server: other.server, sni: "tunnels.example" };
+  const renamed = connect({ ...tunnel.address, ...place, token: tunnel.identity.token, once: true });
   assert.equal((await errorOf(renamed)).kind, "SERVER_TLS");
   assert.equal(await impostor.metric("spokes_credential_failures_total"), 0, "no token reached the impostor");
 });

@@ -46,6 +46,8 @@ const CHECK_MS = 3_600_000;
 export class ServerCertificates implements AsyncDisposable {
   /** What the edges answer an authority's challenges with. */
   readonly challenges = new Challenges();
+  /** Called when names may have a certificate that had none. */
+  onChange: () => void = () => {};
   readonly #options: ServerCertificatesOptions;
   readonly #table = new CertificateTable(SOURCES);
   readonly #stack = new AsyncDisposableStack();
@@ -90,6 +92,13 @@ export class ServerCertificates implements AsyncDisposable {
   lookup(name: string): CertificatePair | undefined {
     if (name === INTERNAL_SNI) return this.#own?.pair ?? this.#given;
     return this.#table.lookup(name) ?? (name === this.#options.hostname ? this.#given : undefined);
+  }
+
+  /** Whether a rule may demand that TLS for the name ends here. @throws {CodedError} CERTIFICATE_MISSING */
+  assertServable(name: string): void {
+    if (this.#options.acme === undefined && this.#table.lookup(name) === undefined) {
+      throw new CodedError("CERTIFICATE_MISSING", `The server has no certificate for "${name}", and gets none`);
+    }
   }
 
   /** Begins to get certificates: to be called when the edges listen, since the authority looks there. */
@@ -156,6 +165,7 @@ export class ServerCertificates implements AsyncDisposable {
         log: this.#options.log,
         onChange: (pairs) => {
           this.#table.set("folder", pairs);
+          this.onChange();
           void this.#order();
         },
       }),
@@ -210,6 +220,7 @@ export class ServerCertificates implements AsyncDisposable {
   #onIssued(names: readonly string[], pair: CertificatePair): void {
     this.#issued.set(names.join(), pair);
     this.#table.set("acme", this.#issued.values());
+    this.onChange();
   }
 
   #isCovered(name: string, sources: readonly (typeof SOURCES)[number][]): boolean {

@@ -1,14 +1,19 @@
-import type { Socket } from "node:net";
+import type { Challenges } from "../../net/acme/challenges.ts";
 import { Deadline } from "../../net/deadline.ts";
-import { canonicalAddress } from "../../net/http/forwarded.ts";
 import { type Bound, listen, type Peer } from "../../net/listen.ts";
 import type { Logger } from "../../net/log.ts";
 import { SocketDuplex } from "../../net/socket_duplex.ts";
-import { CodedError } from "../../protocol/errors.ts";
+import type { TlsConnection } from "../../net/tls_front.ts";
+import { CodedError, type ErrorName, toCodedError } from "../../protocol/errors.ts";
 import type { ConnectionCounter } from "../connection_counter.ts";
 import type { ServerLimits } from "../limits.ts";
 import type { Metrics } from "../metrics.ts";
+import { PublishedRule } from "../published_rule.ts";
 import type { Router } from "../router.ts";
+import { acmeChallenge } from "./acme_challenge.ts";
+import { httpsRedirect } from "./https_redirect.ts";
+import type { Identify } from "./identify.ts";
+import { RunningVisits } from "./running_visits.ts";
 import type { ExchangeFacts, RouteDecision, RoutedRequest } from "../../net/http/proxy/http_context.ts";
 import { serveHttpVisitor } from "../../net/http/proxy/http_visitor.ts";
 
@@ -16,18 +21,30 @@ import { serveHttpVisitor } from "../../net/http/proxy/http_visitor.ts";
 export interface HttpEdgeOptions {
   router: Router;
   visitors: ConnectionCounter;
+  identify: Identify;
+  /** The answers for names whose certificates the server gets itself. */
+  challenges: Challenges;
+  /** The public port of HTTPS; it is known once that listens. */
+  tlsPort: () => number;
   trustedProxies: (address: string) => boolean;
   limits: Readonly<ServerLimits>;
   metrics: Metrics;
   log: Logger;
 }
 
+/** A visitor's connection, and how it came. */
+interface HttpVisit {
+  visitor: SocketDuplex;
+  from: Peer;
+  /** The name asked for in TLS that was ended here; without it the visitor speaks plain HTTP. */
+  serverName?: string;
+}
+
 /** Serves visitors' HTTP connections, whichever listener they come from. */
 export class HttpEdge {
+  readonly visits = new RunningVisits();
   readonly #options: HttpEdgeOptions;
   readonly #draining = new AbortController();
-  readonly #running = new Set<Promise<void>>();
-  readonly #visitors = new Set<SocketDuplex>();
 
   constructor(options: HttpEdgeOptions) {
     this.#options = options;
@@ -35,12 +52,16 @@ export class HttpEdge {
 
   /** Opens the plain HTTP listener. @throws {CodedError} LISTEN_FAILED */
   listen(address: { hostname: string; port: number }): Promise<Bound> {
-    return listen(address, (socket, peer) => this.#accept(socket, peer));
+    return listen(address, (socket, peer) => {
+      const visitor = SocketDuplex.plain(socket);
+      this.visits.track(visitor, this.#accept(visitor, peer));
+    });
   }
 
-  /** Visitors' connections under way. */
-  get running(): number {
-    return this.#running.size;
+  /** Takes a connection whose TLS was ended for one of our names. */
+  takeSecure({ duplex, serverName, peer, admitted }: TlsConnection): void {
+    const visit = this.#serve({ visitor: duplex, from: peer, serverName });
+    this.visits.track(duplex, visit.finally(() => admitted[Symbol.dispose]()));
   }
 
   /** Ends idle connections now, and the others with their running exchange. */
@@ -48,71 +69,72 @@ export class HttpEdge {
     this.#draining.abort();
   }
 
-  /** Settles when the visitors that are here have gone. */
-  async idle(): Promise<void> {
-    while (this.#running.size > 0) await Promise.all(this.#running);
-  }
-
-  /** Resets the visitors that are still here, and waits until they are gone. */
-  async cut(): Promise<void> {
-    for (const visitor of this.#visitors) visitor.reset();
-    await this.idle();
-  }
-
-  #accept(socket: Socket, peer: Peer): void {
-    const address = canonicalAddress(peer.address) ?? peer.address;
-    const admitted = this.#options.visitors.admit(address);
-    if (admitted === null) {
-      this.#options.metrics.countRefusal("TOO_MANY_CONNECTIONS");
-      socket.on("error", () => {}); // Its owner was refused; how it goes is of no interest.
-      return void socket.resetAndDestroy();
+  async #accept(visitor: SocketDuplex, peer: Peer): Promise<void> {
+    try {
+      const from = await this.#options.identify(visitor, peer);
+      using admitted = this.#options.visitors.admit(from.address);
+      if (admitted === null) throw new CodedError("TOO_MANY_CONNECTIONS");
+      await this.#serve({ visitor, from });
+    } catch (error) {
+      visitor.reset(error);
+      this.#options.metrics.countRefusal(toCodedError(error).kind);
     }
-    const running = this.#serve(SocketDuplex.plain(socket), { address, port: peer.port }).finally(() => {
-      admitted[Symbol.dispose]();
-      this.#running.delete(running);
-    });
-    this.#running.add(running);
   }
 
-  async #serve(visitor: SocketDuplex, { address, port }: Peer): Promise<void> {
+  async #serve({ visitor, from, serverName }: HttpVisit): Promise<void> {
     const { limits, log, metrics, trustedProxies } = this.#options;
     metrics.visitors.http++;
-    this.#visitors.add(visitor);
     using deadline = new Deadline(limits.firstByteMs, () => visitor.reset());
     try {
       await serveHttpVisitor(visitor, {
-        address,
-        port,
-        proto: "http",
+        ...from,
+        proto: serverName === undefined ? "http" : "https",
         limits,
         deadline,
         log,
         draining: this.#draining.signal,
         trustedProxies,
-        route: (request) => this.#route(request),
+        route: serverName === undefined
+          ? (request) => this.#routePlain(request)
+          : (request) => this.#routeSecure(request, serverName),
         onExchange: (facts) => this.#onExchange(facts),
       });
     } catch (error) {
       visitor.reset(error);
-      log.error("visitor failed", { visitor: address, reason: String(error) });
-    } finally {
-      this.#visitors.delete(visitor);
+      log.error("visitor failed", { visitor: from.address, reason: String(error) });
     }
   }
 
-  #route({ host, address }: RoutedRequest): RouteDecision {
+  #routePlain(request: RoutedRequest): RouteDecision {
+    const { router, challenges, tlsPort } = this.#options;
+    const challenge = acmeChallenge(request, { router, challenges });
+    if (challenge !== undefined) return challenge;
+    const found = this.#find(request);
+    if (!(found instanceof PublishedRule)) return found;
+    const { rule } = found;
+    // A trusted proxy that ended TLS itself must not be sent round in a circle.
+    if (rule.kind === "http" && rule.redirect === true && request.proto === "http") {
+      return { kind: "answer", answer: httpsRedirect(request.head, { host: request.host, tlsPort: tlsPort() }) };
+    }
+    return routeTo(found);
+  }
+
+  /** What is asked for must be what TLS was ended for, as rules may demand different things of it (security R39). */
+  #routeSecure(request: RoutedRequest, serverName: string): RouteDecision {
+    if (request.host !== serverName) return refused("MISDIRECTED");
+    const found = this.#find(request);
+    return found instanceof PublishedRule ? routeTo(found) : found;
+  }
+
+  #find({ host, address }: RoutedRequest): PublishedRule | RouteDecision {
     const found = this.#options.router.route(host);
     switch (found.kind) {
-      case "found": {
-        const { rule } = found;
-        if (!rule.allows(address)) return { kind: "refused", error: new CodedError("FORBIDDEN") };
-        if (rule.upstreams === null) return { kind: "refused", error: new CodedError("UNKNOWN_HOST") };
-        return { kind: "found", route: rule.upstreams.route() };
-      }
+      case "found":
+        return found.rule.allows(address) ? found.rule : refused("FORBIDDEN");
       case "offline":
-        return { kind: "refused", error: new CodedError("TUNNEL_OFFLINE") };
+        return refused("TUNNEL_OFFLINE");
       case "unknown":
-        return { kind: "refused", error: new CodedError("UNKNOWN_HOST") };
+        return refused("UNKNOWN_HOST");
       default:
         return found satisfies never;
     }
@@ -129,4 +151,12 @@ export class HttpEdge {
       reason: error.message,
     });
   }
+}
+
+function routeTo({ upstreams }: PublishedRule): RouteDecision {
+  return upstreams === null ? refused("UNKNOWN_HOST") : { kind: "found", route: upstreams.route() };
+}
+
+function refused(kind: ErrorName): RouteDecision {
+  return { kind: "refused", error: new CodedError(kind) };
 }

@@ -72,6 +72,8 @@ export async function setUpSessions(limits: Partial<ServerLimits> = {}): Promise
     publishing: {
       ...{ state, router, log: SILENT },
       addressOf: () => "",
+      certificates: { assertServable() {} },
+      onTlsRules() {},
       ports: {
         open(port, rule) {
           if (ports.has(port)) return Promise.reject(new CodedError("PORT_IN_USE"));

@@ -1,0 +1,36 @@
+import { type Challenges, challengeToken } from "../../net/acme/challenges.ts";
+import type { EdgeAnswer } from "../../net/http/proxy/edge_answer.ts";
+import type { RouteDecision, RoutedRequest } from "../../net/http/proxy/http_context.ts";
+import { HttpUpstreams } from "../http_upstreams.ts";
+import type { Router } from "../router.ts";
+
+/** What answering challenges needs. */
+export interface ChallengeParts {
+  router: Router;
+  /** The answers for names whose certificates the server gets itself. */
+  challenges: Challenges;
+}
+
+/**
+ * The answer to a certificate authority that asks over plain HTTP whether a name is ours (RFC 8555 8.3): from memory for a name whose
+ * certificate the server gets, from the client for a rule that says so. Neither firewall nor redirect stands before it: there is nothing
+ * to see but what the authority was told already. `undefined` when the request is an ordinary one.
+ */
+export function acmeChallenge({ host, head }: RoutedRequest, parts: ChallengeParts): RouteDecision | undefined {
+  const token = challengeToken(head.target);
+  if (token === undefined) return undefined;
+  const own = parts.challenges.httpAnswer(host, token);
+  if (own !== undefined) return { kind: "answer", answer: text(200, "OK", own) };
+  const found = parts.router.route(host);
+  if (found.kind !== "found" || found.rule.rule.kind !== "http") return undefined;
+  const { tls, acme } = found.rule.rule;
+  if (acme === true) return { kind: "found", route: new HttpUpstreams(found.rule, "acme").route() };
+  return tls === "server"
+    ? { kind: "answer", answer: text(404, "Not Found", "There is no such challenge\n") }
+    : undefined;
+}
+
+function text(status: number, reason: string, body: string): EdgeAnswer {
+  const fields = [["Content-Type", "text/plain; charset=utf-8"], ["Cache-Control", "no-store"]] as const;
+  return { status, reason, fields, body };
+}

@@ -1,0 +1,158 @@
+import type { ChallengeCertificate } from "../../net/acme/challenges.ts";
+import { ACME_TLS_PROTOCOL } from "../../net/acme/tls_alpn/tls13.ts";
+import { answerTlsAlpn } from "../../net/acme/tls_alpn_responder.ts";
+import type { Bound, Peer } from "../../net/listen.ts";
+import type { Logger } from "../../net/log.ts";
+import { listenTlsFront, type TlsConnection, type TlsDecision, type TlsName } from "../../net/tls_front.ts";
+import { CodedError, type ErrorName } from "../../protocol/errors.ts";
+import { INTERNAL_SNI } from "../../protocol/limits.ts";
+import type { ServerCertificates } from "../certificates/server_certificates.ts";
+import type { ConnectionCounter } from "../connection_counter.ts";
+import type { ServerLimits } from "../limits.ts";
+import type { Metrics } from "../metrics.ts";
+import type { PublishedRule } from "../published_rule.ts";
+import type { Router } from "../router.ts";
+import type { Identify } from "./identify.ts";
+import { serveRawVisit } from "./raw_visit.ts";
+import { RunningVisits } from "./running_visits.ts";
+
+/** What the public TLS port needs. */
+export interface TlsEdgeOptions {
+  /** The tunnel endpoint's own name. */
+  hostname: string;
+  router: Router;
+  certificates: ServerCertificates;
+  visitors: ConnectionCounter;
+  /** Connections that have not yet said whom they want. */
+  undecided: ConnectionCounter;
+  /** Connections to the tunnel endpoint that have proven nothing yet. */
+  unauthenticated: ConnectionCounter;
+  identify: Identify;
+  /** Takes connections to the tunnel endpoint. */
+  toEndpoint: (connection: TlsConnection) => void;
+  /** Takes connections of visitors whose TLS was ended here. */
+  toHttp: (connection: TlsConnection) => void;
+  limits: Readonly<ServerLimits>;
+  metrics: Metrics;
+  log: Logger;
+}
+
+/** The one public TLS port: tunnels, visitors whose TLS ends here, and those whose bytes are passed on untouched, told apart by SNI. */
+export class TlsEdge {
+  readonly visits = new RunningVisits();
+  readonly #options: TlsEdgeOptions;
+  #draining = false;
+
+  constructor(options: TlsEdgeOptions) {
+    this.#options = options;
+  }
+
+  /** Opens the listener. @throws {CodedError} LISTEN_FAILED */
+  listen(address: { hostname: string; port: number }): Promise<Bound> {
+    const { undecided, identify, limits, metrics, log } = this.#options;
+    return listenTlsFront({
+      ...address,
+      handshakeMs: limits.tlsHandshakeMs,
+      identify,
+      admit: ({ address }) => {
+        const admitted = undecided.admit(address);
+        if (admitted === null) metrics.countRefusal("TOO_MANY_CONNECTIONS");
+        return admitted;
+      },
+      decide: (name) => this.#decide(name),
+      onRefused: ({ serverName, peer }, { kind, code, message }) => {
+        metrics.countRefusal(kind);
+        log.debug("TLS refused", { name: serverName ?? "", visitor: peer?.address ?? "", code, reason: message });
+      },
+    });
+  }
+
+  /** Takes no more visitors; the tunnel endpoint stays open for the channels of streams that still run. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  #decide(name: TlsName): TlsDecision {
+    const { serverName } = name;
+    if (serverName === undefined) return refused("UNKNOWN_HOST");
+    if (name.alpn.length === 1 && name.alpn[0] === ACME_TLS_PROTOCOL) return this.#decideChallenge(serverName, name);
+    if (serverName === this.#options.hostname || serverName === INTERNAL_SNI) return this.#toEndpoint(serverName, name);
+    if (this.#draining) return refused("SERVER_DRAINING");
+    const found = this.#options.router.route(serverName);
+    if (found.kind === "unknown") return refused("UNKNOWN_HOST");
+    const decision = found.kind === "found" && passesOn(found.rule)
+      ? this.#pass(found.rule, name)
+      : this.#terminate(serverName, this.#options.toHttp);
+    return counted(decision, this.#options.visitors, name);
+  }
+
+  #toEndpoint(serverName: string, name: TlsName): TlsDecision {
+    return counted(this.#terminate(serverName, this.#options.toEndpoint), this.#options.unauthenticated, name);
+  }
+
+  #terminate(serverName: string, onConnection: (connection: TlsConnection) => void): TlsDecision {
+    const certificate = this.#options.certificates.lookup(serverName);
+    if (certificate === undefined) return refused("CERTIFICATE_MISSING");
+    return { kind: "terminate", context: certificate.context(), onConnection };
+  }
+
+  /** Who is refused is closed before a byte of it goes to the tunnel. */
+  #pass(rule: PublishedRule, { peer }: TlsName): TlsDecision {
+    if (!rule.allows(peer.address)) return refused("FORBIDDEN");
+    return this.#passTo(rule, peer);
+  }
+
+  #passTo(rule: PublishedRule, from: Peer, options: { challenge?: boolean } = {}): TlsDecision {
+    return {
+      kind: "pass",
+      onConnection: ({ duplex, admitted }) => {
+        this.#options.metrics.visitors.tls++;
+        const parts = { ...this.#options, lingerMs: this.#options.limits.lingerMs };
+        const visit = serveRawVisit({ visitor: duplex, rule, protocol: "tls", from, ...options }, parts);
+        this.visits.track(duplex, visit.finally(() => admitted[Symbol.dispose]()));
+      },
+    };
+  }
+
+  /** A challenge for a certificate that the server gets is answered here, one for a certificate of the client's there. */
+  #decideChallenge(serverName: string, { peer }: TlsName): TlsDecision {
+    const answer = this.#options.certificates.challenges.tlsAlpnAnswer(serverName);
+    if (answer !== undefined) return this.#answerChallenge(serverName, answer);
+    const found = this.#options.router.route(serverName);
+    if (found.kind !== "found") return refused("UNKNOWN_HOST");
+    const { rule } = found.rule;
+    if (rule.kind !== "http" || rule.tls === undefined || rule.tls === "server") return refused("UNKNOWN_HOST");
+    // An authority comes from wherever it likes, and the client gives it nothing but the answer; a target may give more.
+    if (rule.tls === "client" && rule.acme === true) return this.#passTo(found.rule, peer, { challenge: true });
+    return this.#pass(found.rule, { serverName, alpn: [ACME_TLS_PROTOCOL], peer });
+  }
+
+  #answerChallenge(serverName: string, challenge: ChallengeCertificate): TlsDecision {
+    const { log } = this.#options;
+    return {
+      kind: "pass",
+      onConnection: ({ duplex, admitted }) => {
+        const answering = answerTlsAlpn(duplex, { challenge }).then((outcome) =>
+          log.debug("challenge answered", { name: serverName, ...outcome })
+        );
+        this.visits.track(duplex, answering.finally(() => admitted[Symbol.dispose]()));
+      },
+    };
+  }
+}
+
+/** Who takes it counts it: tunnels and visitors do not take each other's place. */
+function counted(decision: TlsDecision, counter: ConnectionCounter, { peer }: TlsName): TlsDecision {
+  if (decision.kind === "refuse") return decision;
+  const admitted = counter.admit(peer.address);
+  return admitted === null ? refused("TOO_MANY_CONNECTIONS") : { ...decision, admitted };
+}
+
+/** Whether the bytes of its visitors go to the client as they are. */
+function passesOn({ rule }: PublishedRule): boolean {
+  return rule.kind === "http" && (rule.tls === "client" || rule.tls === "target");
+}
+
+function refused(kind: ErrorName): { kind: "refuse"; error: CodedError } {
+  return { kind: "refuse", error: new CodedError(kind) };
+}
