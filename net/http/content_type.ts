@@ -2,11 +2,20 @@ const UTF8 = "; charset=utf-8";
 
 /** The types of what is found in folders of web sites. */
 const TYPES: ReadonlyMap<string, string> = new Map([
+  ["7z", "application/x-7z-compressed"],
   ["aac", "audio/aac"],
+  ["apng", "image/apng"],
+  ["atom", "application/atom+xml"],
   ["avif", "image/avif"],
   ["bmp", "image/bmp"],
+  ["bz2", "application/x-bzip2"],
+  ["cjs", `text/javascript${UTF8}`],
   ["css", `text/css${UTF8}`],
   ["csv", `text/csv${UTF8}`],
+  ["eot", "application/vnd.ms-fontobject"],
+  ["epub", "application/epub+zip"],
+  ["flac", "audio/flac"],
+  ["geojson", "application/geo+json"],
   ["gif", "image/gif"],
   ["gz", "application/gzip"],
   ["htm", `text/html${UTF8}`],
@@ -17,23 +26,35 @@ const TYPES: ReadonlyMap<string, string> = new Map([
   ["jpg", "image/jpeg"],
   ["js", `text/javascript${UTF8}`],
   ["json", "application/json"],
+  ["jsonld", "application/ld+json"],
+  ["jxl", "image/jxl"],
+  ["m3u8", "application/vnd.apple.mpegurl"],
+  ["m4a", "audio/mp4"],
+  ["m4v", "video/mp4"],
   ["map", "application/json"],
   ["md", `text/markdown${UTF8}`],
   ["mjs", `text/javascript${UTF8}`],
+  ["mov", "video/quicktime"],
   ["mp3", "audio/mpeg"],
   ["mp4", "video/mp4"],
+  ["mpd", "application/dash+xml"],
   ["oga", "audio/ogg"],
   ["ogg", "audio/ogg"],
   ["ogv", "video/ogg"],
+  ["opus", "audio/ogg"],
   ["otf", "font/otf"],
   ["pdf", "application/pdf"],
   ["png", "image/png"],
+  ["rss", "application/rss+xml"],
   ["svg", "image/svg+xml"],
   ["tar", "application/x-tar"],
+  ["tiff", "image/tiff"],
   ["ttf", "font/ttf"],
   ["txt", `text/plain${UTF8}`],
+  ["vtt", `text/vtt${UTF8}`],
   ["wasm", "application/wasm"],
   ["wav", "audio/wav"],
+  ["weba", "audio/webm"],
   ["webm", "video/webm"],
   ["webmanifest", "application/manifest+json"],
   ["webp", "image/webp"],
@@ -41,11 +62,13 @@ const TYPES: ReadonlyMap<string, string> = new Map([
   ["woff2", "font/woff2"],
   ["xhtml", "application/xhtml+xml"],
   ["xml", "application/xml"],
+  ["xz", "application/x-xz"],
   ["zip", "application/zip"],
 ]);
 
 /** The media type by the end of a file's name; what is unknown is offered for download. */
 export function contentType(fileName: string): string {
   const dot = fileName.lastIndexOf(".");
-  return TYPES.get(fileName.slice(dot + 1).toLowerCase()) ?? "application/octet-stream";
+  const ending = dot < 0 ? "" : fileName.slice(dot + 1).toLowerCase();
+  return TYPES.get(ending) ?? "application/octet-stream";
 }

@@ -13,6 +13,11 @@ export interface StaticOptions {
   readonly dotFiles?: boolean;
 }
 
+/** What a part of a path may not hold; Windows also knows streams, devices and names that end in nothing. */
+const MEANINGFUL = Deno.build.os === "windows"
+  ? /[\0/\\:*?"<>|]|[. ]$|^(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)/i
+  : /[\0/\\]/;
+
 interface Root {
   readonly folder: string;
   readonly index: string;
@@ -76,7 +81,7 @@ function pathSegments(pathname: string, dotFiles: boolean): string[] | undefined
   const raw = pathname.split("/").slice(1);
   for (const [at, part] of raw.entries()) {
     const segment = decode(part);
-    if (segment === undefined || /[\0/\\]/.test(segment) || segment === "." || segment === "..") return undefined;
+    if (segment === undefined || MEANINGFUL.test(segment) || segment === "." || segment === "..") return undefined;
     if (segment === "" && at < raw.length - 1) return undefined;
     if (segment.startsWith(".") && !dotFiles && segment !== ".well-known") return undefined;
     segments.push(segment);

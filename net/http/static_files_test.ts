@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { CodedError } from "../../protocol/errors.ts";
+import { memoryPair } from "../memory_duplex.ts";
+import { serveFetch } from "./fetch_server.ts";
 import { staticHandler } from "./static_files.ts";
 
 interface Site extends AsyncDisposable {
@@ -92,6 +94,77 @@ Deno.test("staticHandler() never leaves its folder", async () => {
     const response = await get(path);
     assert.equal(response.status, 404, path);
     assert.doesNotMatch(await response.text(), /secret|root:/);
+  }
+});
+
+Deno.test("staticHandler() never leaves its folder, whatever stands in a request line", async () => {
+  await using folder = await site();
+  const handler = staticHandler(folder.folder);
+  for (
+    const target of [
+      ...["/../secret.txt", "/sub%20dir/../../secret.txt", "/./../secret.txt", "/..\\secret.txt", "/..%5Csecret.txt"],
+      ...["/%2e%2e/secret.txt", "/%2E%2E%2fsecret.txt", "/.%2e/secret.txt", "/%252e%252e%252fsecret.txt"],
+      ...[
+        "http://a.example/../secret.txt",
+        "/up/secret.txt",
+        "/up/../secret.txt",
+        "/;/../secret.txt",
+        "/..;/secret.txt",
+      ],
+      ...["/a.txt%00/../../secret.txt", "/%c0%ae%c0%ae/secret.txt", "/%u002e%u002e/secret.txt"],
+    ]
+  ) {
+    const [near, far] = memoryPair();
+    const serving = serveFetch(far, handler);
+    await near.write(
+      new TextEncoder().encode(`GET ${target} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n`),
+    );
+    await near.closeWrite();
+    let answer = "";
+    for (let bytes = await near.read(); bytes !== null; bytes = await near.read()) {
+      answer += new TextDecoder().decode(bytes);
+    }
+    assert.match(answer, /^HTTP\/1\.1 40[04] /, target);
+    assert.doesNotMatch(answer, /\r\n\r\nsecret/, target);
+    near.close();
+    await serving;
+  }
+});
+
+Deno.test("staticHandler() opens no pipes", async () => {
+  if (Deno.build.os === "windows") return;
+  await using all = await site();
+  await new Deno.Command("mkfifo", { args: [join(all.folder, "pipe")] }).output();
+  assert.equal((await all.get("/pipe")).status, 404);
+});
+
+Deno.test("staticHandler() knows the types of what web sites are made of", async () => {
+  await using all = await site();
+  for (
+    const [name, type] of [
+      ["a.mjs", "text/javascript; charset=utf-8"],
+      ["a.wasm", "application/wasm"],
+      ["a.webp", "image/webp"],
+      ["a.avif", "image/avif"],
+      ["a.woff2", "font/woff2"],
+      ["a.svg", "image/svg+xml"],
+      ["a.json", "application/json"],
+      ["a.xml", "application/xml"],
+      ["a.pdf", "application/pdf"],
+      ["a.mp4", "video/mp4"],
+      ["a.webm", "video/webm"],
+      ["A.PNG", "image/png"],
+      ["archive.tar.gz", "application/gzip"],
+      ["html", "application/octet-stream"],
+      ["a.unknown", "application/octet-stream"],
+    ] as const
+  ) {
+    await Deno.writeTextFile(join(all.folder, name), "");
+    const response = await all.get(`/${name}`);
+    assert.deepEqual([response.headers.get("content-type"), response.headers.get("x-content-type-options")], [
+      type,
+      "nosniff",
+    ], name);
   }
 });
 
