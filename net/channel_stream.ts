@@ -271,6 +271,7 @@ export class ChannelStream implements Duplex {
         this.#channel.close();
         throw this.#failure;
       case "open":
+      case "connect":
         throw this.#fail(new ProtocolError("Cannot open a stream as the channel carries one"));
     }
   }

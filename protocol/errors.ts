@@ -273,6 +273,32 @@ export const ERRORS = {
     title: "An HTTP option cannot be used on traffic that nobody here decrypts",
     fix: "Remove the option, or let TLS end at the client or the server.",
   },
+  DESTINATION_INVALID: {
+    code: "E4018",
+    title: "The destination is not valid",
+    fix: "Write host:port, with a name, an IPv4 address in four decimal parts, or [IPv6].",
+  },
+  DESTINATION_UNKNOWN: {
+    code: "E4019",
+    title: "Nothing of this name is online in the mesh, and the server allows no such host",
+    fix: "List what you may reach with `pktriot services`; ask the operator to allow a host.",
+  },
+  DESTINATION_DENIED: {
+    code: "E4020",
+    title: "The access policy does not let you reach this destination",
+    fix: "Ask the operator; `spokes policy check` explains the decision.",
+  },
+  DESTINATION_FORBIDDEN: {
+    code: "E4021",
+    title: "The destination is an address that is never reached through the server",
+    fix: "Ask the operator to name the address in the allow-list.",
+  },
+  MESH_DISABLED: { code: "E4022", title: "This server has no mesh", fix: "Ask the operator to enable it." },
+  SERVICE_TAKEN: {
+    code: "E4023",
+    title: "The service name belongs to another owner",
+    fix: "Choose another service name.",
+  },
 
   // E5: configuration and commands.
   CONFIG_MISSING: {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isServiceName } from "./destination.ts";
 import { httpOptionsSchema } from "./http_options.ts";
 import { MAX_NETWORKS_PER_RULE } from "./limits.ts";
 
@@ -13,6 +14,10 @@ const common = {
   /** What the target is, for people; only the client interprets it. */
   target: z.string().max(1024),
   firewall: z.array(firewallRuleSchema).max(MAX_NETWORKS_PER_RULE).default([]),
+  /** Name by which programs at other tunnels reach the target through the mesh. */
+  service: z.string().max(63).refine(isServiceName, "it is not a service name such as redis").optional(),
+  /** Reachable through the mesh alone: neither a public name nor a public port. */
+  private: z.boolean().optional(),
   /** The client starts every connection to the target with the visitor's address (PROXY protocol). */
   proxyProtocol: z.literal("v2").optional(),
   /** Why the client keeps the rule closed, such as a certificate that does not match its key; the server reports it on. */
@@ -45,6 +50,8 @@ export const httpRuleSchema = z.object({
 export const tcpRuleSchema = z.object({
   kind: z.literal("tcp"),
   transport: z.literal("tcp").default("tcp"),
+  /** Port of the target, by which programs that know the tunnel's name find the rule through the mesh. */
+  targetPort: z.int().min(1).max(65_535).optional(),
   port: z.int().min(1).max(65_535),
   ...common,
 });

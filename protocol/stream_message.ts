@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { destinationSchema } from "./destination.ts";
 import { ProtocolError } from "./errors.ts";
 
 const failure = { code: z.string().max(16), message: z.string().max(1024) };
@@ -12,11 +13,17 @@ const openSchema = z.object({
   /** `tls`: the visitor's TLS, untouched; `acme`: requests for challenges of a certificate authority. */
   protocol: z.enum(["http", "tcp", "tls", "acme"]),
   visitor: z.object({ address: z.string().max(64), port: z.int().min(0).max(65_535) }),
+  /** Who comes through the mesh, in place of a visitor from outside. */
+  source: z.object({ tunnel: z.string().max(128), owner: z.string().max(128) }).optional(),
   tls: z.object({ name: z.string().max(253), version: z.string().max(16) }).optional(),
 });
 
+/** The first frame of a stream that a client opens into the mesh. */
+const connectSchema = z.object({ kind: z.literal("connect"), destination: destinationSchema });
+
 const streamMessageSchema = z.discriminatedUnion("kind", [
   openSchema,
+  connectSchema,
   z.object({ kind: z.literal("ok") }),
   z.object({ kind: z.literal("error"), ...failure }),
   z.object({ kind: z.literal("fin"), written: z.int().min(0) }),
@@ -27,6 +34,9 @@ const streamMessageSchema = z.discriminatedUnion("kind", [
 export type StreamMessage = z.infer<typeof streamMessageSchema>;
 /** The first frame of a stream: where it goes and for whom. */
 export type StreamOpen = z.infer<typeof openSchema>;
+
+/** The same from a client: where it wants to go. */
+export type StreamConnect = z.infer<typeof connectSchema>;
 
 /**
  * Reads one stream message.
