@@ -1,6 +1,10 @@
+import { delay } from "../net/delay.ts";
 import { PemCertificate, type PemCertificateOptions } from "./certificates/pem_certificate.ts";
 import type { RuleCheck } from "./rule_check.ts";
 import { WebRoot } from "./web_root.ts";
+
+/** A look that takes longer (a network file system that is away) is not waited for: the other rules do not depend on it. */
+const LOOK_TIMEOUT_MS = 2_000;
 
 /** Told what becomes of the files of a certificate that are changed. */
 export type CertificateFileEvents = Pick<PemCertificateOptions, "onRejected" | "onReplaced">;
@@ -10,6 +14,7 @@ export class RuleChecks {
   readonly #events: CertificateFileEvents;
   #kept: ReadonlyMap<string, RuleCheck> = new Map();
   #asked = new Map<string, RuleCheck>();
+  readonly #looking = new Map<RuleCheck, Promise<void>>();
 
   constructor(events: CertificateFileEvents = { onRejected() {}, onReplaced() {} }) {
     this.#events = events;
@@ -36,7 +41,17 @@ export class RuleChecks {
 
   /** Looks at all of them. Never rejects. */
   async look(): Promise<void> {
-    await Promise.all([...this.#kept.values()].map((check) => check.look()));
+    const done = new AbortController();
+    const all = Promise.all([...this.#kept.values()].map((check) => this.#lookAt(check)));
+    await Promise.race([all, delay(LOOK_TIMEOUT_MS, { signal: done.signal })]);
+    done.abort();
+  }
+
+  /** One look at a time. */
+  #lookAt(check: RuleCheck): Promise<void> {
+    const running = this.#looking.get(check) ?? check.look().finally(() => this.#looking.delete(check));
+    this.#looking.set(check, running);
+    return running;
   }
 
   #take<C extends RuleCheck>(key: string, make: () => C): C {

@@ -42,12 +42,14 @@ export interface ServeTlsOptions {
   /** Aborted when the client takes no new work: connections end with their exchange. */
   readonly draining: AbortSignal;
   readonly log: Logger;
+  /** From the first byte to a finished handshake, ms. @default 5_000 */
+  readonly handshakeMs?: number;
 }
 
 /** Serves a visitor whose TLS ends here, until the connection has ended. Never rejects. */
 export async function serveTls(stream: ChannelStream, open: StreamOpen, options: ServeTlsOptions): Promise<void> {
   const fields = { rule: open.rule, visitor: open.visitor.address };
-  using deadline = new Deadline(HANDSHAKE_MS, () => stream.reset());
+  using deadline = new Deadline(options.handshakeMs ?? HANDSHAKE_MS, () => stream.reset());
   try {
     await stream.accept();
     await new TlsVisit(open, { ...options, deadline }).serve(stream);
@@ -81,7 +83,7 @@ class TlsVisit {
     if (pair === undefined) return await this.#refuse(duplex, ALERT_INTERNAL_ERROR, "there is no certificate yet");
     const visitor = await terminateTls(duplex, {
       context: pair.context(),
-      handshakeMs: HANDSHAKE_MS,
+      handshakeMs: this.#options.handshakeMs ?? HANDSHAKE_MS,
       alpn: ["http/1.1"],
     });
     await this.#serveHttp(visitor, serverName);

@@ -184,13 +184,24 @@ Deno.test("a handshake without a name, for another name, or in another protocol 
   assert.deepEqual([...alert], [21, 3, 3, 0, 2, 2, 50]);
 });
 
+Deno.test("a visitor who does not come to the end of a handshake is cut, wherever it stops (R37)", async () => {
+  await using setup = await setUp();
+  await using impatient = await tlsEdge(setup.resolver, RULE, { handshakeMs: 1 });
+  const record = Uint8Array.from([22, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3]);
+  for (const sent of [0, 3, record.length]) {
+    const conn = await Deno.connect({ hostname: "127.0.0.1", port: impatient.port });
+    await conn.write(record.subarray(0, sent));
+    await assert.rejects(new Response(conn.readable).arrayBuffer(), Deno.errors.ConnectionReset);
+  }
+});
+
 Deno.test("until there is a certificate handshakes end with an alert, and the challenges are answered", async () => {
   await using setup = await setUp({ tls: { end: "client", certificate: "acme" } });
   assert.match(await failure(setup.visit()), /internal.?error/i);
   assert.match(await failure(setup.visit({ alpn: ["acme-tls/1"] })), /unrecognized|Unrecognised/i);
   const challenges = setup.resolver.site(RULE)?.challenges;
   assert.ok(challenges !== undefined);
-  await using plain = await tlsEdge(setup.resolver, RULE, "acme");
+  await using plain = await tlsEdge(setup.resolver, RULE, { protocol: "acme" });
   const token = "a-token_that-is-43-characters-long_000000000";
   using _http = challenges.setHttp(DOMAIN, token, "the answer");
   for (

@@ -14,7 +14,7 @@ const END_TIMEOUT_MS = 5_000;
 export interface TargetUpstreamsOptions {
   /** Connects for a visitor. @throws {CodedError} why there is no connection */
   readonly dial: (visitor: { address: string; port: number }) => Promise<Duplex>;
-  /** Whether a connection serves any visitor, one after the other; false when the target was told for whom it is. */
+  /** Whether a connection serves any visitor, one after the other; false when the target was told for whom it is, and serves that one alone. */
   readonly shared: boolean;
 }
 
@@ -36,7 +36,7 @@ export class TargetUpstreams {
 
   /** A connection for one exchange: a used one, unless a fresh one is asked for. @throws {CodedError} as `dial` */
   acquire(options: AcquireOptions): MaybePromise<UpstreamStream> {
-    const used = options.fresh ? undefined : this.#idle.pop();
+    const used = options.fresh ? undefined : this.#take(options);
     if (used === undefined) return this.#dial(options);
     used.lend();
     return used;
@@ -44,7 +44,7 @@ export class TargetUpstreams {
 
   /** The exchange on it ended cleanly. */
   putBack(upstream: TargetUpstream): void {
-    if (this.#closed || !this.#options.shared) return upstream.end();
+    if (this.#closed || upstream.orphaned) return upstream.end();
     if (this.#idle.length >= MAX_IDLE) this.#idle.shift()?.end();
     this.#idle.push(upstream);
     upstream.park();
@@ -62,14 +62,28 @@ export class TargetUpstreams {
     for (const upstream of this.#idle.splice(0)) upstream.end();
   }
 
+  /** The one that was used last. */
+  #take({ signal }: AcquireOptions): TargetUpstream | undefined {
+    if (this.#options.shared) return this.#idle.pop();
+    const at = this.#idle.findLastIndex(({ visitor }) => visitor === signal);
+    return at < 0 ? undefined : this.#idle.splice(at, 1)[0];
+  }
+
   async #dial({ address, port, signal }: AcquireOptions): Promise<UpstreamStream> {
     const connection = await this.#options.dial({ address, port });
     if (signal.aborted) {
       connection.reset();
       signal.throwIfAborted();
     }
-    return new TargetUpstream(this, connection);
+    const visitor = this.#options.shared ? undefined : signal;
+    return new TargetUpstream({ owner: this, connection, visitor });
   }
+}
+
+interface TargetUpstreamParts {
+  readonly owner: TargetUpstreams;
+  readonly connection: Duplex;
+  readonly visitor: AbortSignal | undefined;
 }
 
 /** One connection to a target, lent for one exchange at a time. */
@@ -79,6 +93,8 @@ class TargetUpstream implements UpstreamStream {
   sent = 0;
   /** The kernel took what was sent; what the target saw of it, nobody can tell. */
   readonly finWritten: undefined = undefined;
+  /** The one visitor's connection that it is for; `undefined` when it is for all. */
+  readonly visitor: AbortSignal | undefined;
   readonly #owner: TargetUpstreams;
   readonly #connection: Duplex;
   readonly #deadline: Deadline;
@@ -86,12 +102,22 @@ class TargetUpstream implements UpstreamStream {
   /** A read begun while idle, to notice that the target closes; the next exchange's first read. */
   #ahead: Promise<Uint8Array | null> | null = null;
 
-  constructor(owner: TargetUpstreams, connection: Duplex) {
+  constructor({ owner, connection, visitor }: TargetUpstreamParts) {
     this.#owner = owner;
     this.#connection = connection;
+    this.visitor = visitor;
     this.#deadline = new Deadline(Infinity, () => this.#onGone());
+    visitor?.addEventListener("abort", this.#onGone, { once: true });
     this.closed = connection.closed;
-    this.closed.then(() => this.#deadline[Symbol.dispose]());
+    this.closed.then(() => {
+      visitor?.removeEventListener("abort", this.#onGone);
+      this.#deadline[Symbol.dispose]();
+    });
+  }
+
+  /** Whether the visitor that it is for has gone. */
+  get orphaned(): boolean {
+    return this.visitor?.aborted === true;
   }
 
   get ready(): boolean {
@@ -150,6 +176,7 @@ class TargetUpstream implements UpstreamStream {
   park(): void {
     this.#idle = true;
     this.#deadline.replace(IDLE_MS);
+    if (this.#ahead !== null) return; // Nothing was read in the last exchange.
     try {
       const ahead = Promise.resolve(this.#connection.read());
       this.#ahead = ahead;
@@ -166,7 +193,7 @@ class TargetUpstream implements UpstreamStream {
     void this.#end();
   }
 
-  /** Idle for too long, or closed by the target. What comes while it is lent is the answer: the exchange sees it. */
+  /** Idle for too long, closed by the target, or left by its visitor. What comes while it is lent is the answer: the exchange sees it. */
   readonly #onGone = (): void => {
     if (!this.#idle) return;
     this.#owner.remove(this);

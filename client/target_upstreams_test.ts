@@ -106,11 +106,23 @@ Deno.test("a connection that was made for one visitor serves no other", async ()
       return Promise.resolve(near);
     },
   });
-  (await setup.acquire()).release();
-  const other = await setup.acquire({ address: "203.0.113.10", port: 2 });
-  assert.equal(other.reused, false);
+  const [one, other] = [new AbortController(), new AbortController()];
+  const first = await setup.acquire({ signal: one.signal });
+  first.release();
+  const second = await setup.acquire({ signal: other.signal, address: "203.0.113.10", port: 2 });
   assert.deepEqual(visitors, ["203.0.113.9:1", "203.0.113.10:2"]);
-  other.release();
+  second.release();
+  assert.equal(await setup.acquire({ signal: one.signal }), first);
+  first.release();
+  assert.equal(setup.upstreams.idle, 2);
+  // Nobody can use what is left of a visitor who has gone.
+  other.abort();
+  assert.equal(setup.upstreams.idle, 1);
+  assert.equal(await setup.targets[1]?.read(), null);
+  const third = await setup.acquire({ signal: one.signal });
+  one.abort();
+  third.release();
+  assert.equal(setup.upstreams.idle, 0);
 });
 
 Deno.test("closed, it keeps nothing, and ends what comes back", async () => {

@@ -1,5 +1,6 @@
 import type { CertificateManager } from "../../net/acme/certificate_manager.ts";
 import { ACME_DIRECTORIES } from "../../net/acme/acme_directories.ts";
+import { isOrderName } from "../../net/acme/certificate_files.ts";
 import { Challenges } from "../../net/acme/challenges.ts";
 import type { CertificatePair } from "../../net/certificate.ts";
 import type { Logger } from "../../net/log.ts";
@@ -47,11 +48,23 @@ export class AcmeCertificates implements AsyncDisposable {
     if (this.#ended || (domains.length === 0 && this.#manager === undefined)) return;
     try {
       this.#manager ??= await this.#begin();
-      await this.#manager.want(domains.map((name) => ({ names: [name], challenge: ["http-01", "tls-alpn-01"] })));
+      const names = domains.filter((domain) => this.#canBeOrdered(domain));
+      await this.#manager.want(names.map((name) => ({ names: [name], challenge: ["http-01", "tls-alpn-01"] })));
     } catch (error) {
       const { code, message } = toCodedError(error);
       this.#options.log.error("certificates cannot be had", { code, reason: message });
     }
+  }
+
+  /** One name for which no authority has certificates is no reason to have none for the others. */
+  #canBeOrdered(domain: string): boolean {
+    if (isOrderName(domain)) return true;
+    this.#options.onEvent({
+      kind: "certificate",
+      domain,
+      step: "failed: there are certificates for full domain names only",
+    });
+    return false;
   }
 
   /** Loaded when it is needed: few clients get certificates. */

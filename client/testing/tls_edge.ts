@@ -8,6 +8,7 @@ import { SocketDuplex } from "../../net/socket_duplex.ts";
 import type { StreamOpen } from "../../protocol/stream_message.ts";
 import type { Resolver } from "../resolver.ts";
 import { serveStream } from "../serve_stream.ts";
+import { serveTls } from "../serve_tls.ts";
 
 /** A visitor's address that is not the one of the test. */
 export const VISITOR = { address: "203.0.113.9", port: 40_112 };
@@ -21,11 +22,11 @@ export interface TlsEdge extends AsyncDisposable {
   readonly running: number;
 }
 
-/** Opens one whose streams are all of one rule. */
+/** Opens one whose streams are all of one rule; `handshakeMs` makes it impatient. */
 export async function tlsEdge(
   resolver: Resolver,
   rule: string,
-  protocol: StreamOpen["protocol"] = "tls",
+  { protocol = "tls", handshakeMs }: { protocol?: StreamOpen["protocol"]; handshakeMs?: number } = {},
 ): Promise<TlsEdge> {
   const running = new Set<Promise<unknown>>();
   const visitors = new Set<SocketDuplex>();
@@ -36,7 +37,10 @@ export async function tlsEdge(
     const server = new DataChannel(near, { client: false, opener: true, secure: true });
     const client = new DataChannel(far, {
       ...{ client: true, opener: false, secure: true },
-      onStream: (stream, open) => serveStream(stream, open, options),
+      onStream: (stream, open) =>
+        handshakeMs === undefined
+          ? serveStream(stream, open, options)
+          : serveTls(stream, open, { ...options, handshakeMs, site: () => resolver.site(rule) }),
     });
     const visitor = SocketDuplex.plain(socket);
     visitors.add(visitor);
