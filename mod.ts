@@ -31,6 +31,7 @@ export type { CreateEnrolmentTokenOptions } from "./server/state/enrolment_token
 export { connect, type Tunnel } from "./client/client.ts";
 export { createChild, enrol, type Enrolment } from "./client/enrol.ts";
 export type {
+  ClientAcmeOptions,
   ClientEvent,
   ClientHttpRule,
   ClientRule,
@@ -39,6 +40,7 @@ export type {
   FetchHandler,
   ServerAddress,
   Target,
+  TlsEnd,
 } from "./client/options.ts";
 export { encodeInvite, type Invite, parseInvite } from "./protocol/invite.ts";
 export { CodedError, type ErrorName, ERRORS } from "./protocol/errors.ts";

@@ -102,3 +102,43 @@ Deno.test("whoever sets rules hears of the newest, also when something changed m
   setup.rules.onApplied(second.revision, states);
   assert.deepEqual(await setting, states);
 });
+
+Deno.test("certificates are ordered for rules that the server has let us have, and for no others", async () => {
+  const folder = await Deno.makeTempDir();
+  const told = Promise.withResolvers<Extract<ClientEvent, { kind: "certificate" }>>();
+  const asked: string[] = [];
+  let revision = 0;
+  const byAuthority = { kind: "http", target: "1", tls: { end: "client", certificate: "acme" } } as const;
+  const rules = new DesiredRules({
+    rules: [{ ...byAuthority, domain: "theirs.example" }, byAuthority, { ...byAuthority, domain: "localhost" }],
+    // Nobody is there.
+    acme: { folder: join(folder, "acme"), directory: "https://127.0.0.1:9/dir" },
+    log: SILENT,
+    send: (message) => revision = message.revision,
+    onEvent(event) {
+      if (event.kind !== "certificate") return;
+      asked.push(event.domain);
+      if (event.domain === HOSTNAME && event.step.startsWith("failed")) told.resolve(event);
+    },
+  });
+  try {
+    await rules.publish(HOSTNAME);
+    rules.onApplied(revision, [
+      { id: "http/theirs.example", state: "inactive", code: "E4001" },
+      { id: `http/${HOSTNAME}`, state: "active" },
+      // No authority knows such names; the others get theirs all the same.
+      { id: "http/localhost", state: "active" },
+    ]);
+    assert.match((await told.promise).step, /failed: .*; next try at 20/);
+    assert.deepEqual([...new Set(asked)].sort(), [HOSTNAME, "localhost"]);
+  } finally {
+    await rules[Symbol.asyncDispose]();
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("a rule that wants a certificate from an authority needs one to be set up", () => {
+  const options = { acme: undefined, log: SILENT, send() {}, onEvent() {} };
+  const rules = [{ kind: "http", target: "1", tls: { end: "client", certificate: "acme" } }] as const;
+  assert.throws(() => new DesiredRules({ ...options, rules }), { kind: "RULE_INVALID" });
+});
