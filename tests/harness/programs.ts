@@ -4,6 +4,7 @@ import { within } from "./wait.ts";
 
 /** The third-party programs of the tests, and the Debian package that has each. */
 export const PROGRAMS: Readonly<Record<string, string>> = {
+  "chromium": "chromium",
   "curl": "curl",
   "dnsmasq": "dnsmasq-base",
   "iperf3": "iperf3",
