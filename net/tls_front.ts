@@ -1,6 +1,6 @@
 import type net from "node:net";
 import tls from "node:tls";
-import { CodedError, toCodedError } from "../protocol/errors.ts";
+import { CodedError, StreamResetError, toCodedError } from "../protocol/errors.ts";
 import { parseClientHello } from "../protocol/client_hello.ts";
 import { MAX_CLIENT_HELLO_BYTES } from "../protocol/limits.ts";
 import { Deadline } from "./deadline.ts";
@@ -104,9 +104,10 @@ class Handshake {
   async run(peer: Peer): Promise<void> {
     try {
       await this.#begin(peer);
-    } catch {
-      // The peer left, or said nothing in time.
+    } catch (error) {
       this.cut();
+      // That the peer left, or said nothing in time, is nobody's fault.
+      if (!(error instanceof StreamResetError)) this.#options.onRefused?.({ peer }, toCodedError(error));
     }
   }
 
@@ -170,7 +171,13 @@ class Handshake {
     secure.on("_tlsError", () => raw.destroy());
     secure.once("secure", () => {
       this.#end({ handedOn: true });
-      decision.onConnection({ duplex: SocketDuplex.secure(secure, raw), ...facts });
+      try {
+        decision.onConnection({ duplex: SocketDuplex.secure(secure, raw), ...facts });
+      } catch (error) {
+        // Nobody else would catch what is thrown here, and it would end the process.
+        raw.resetAndDestroy();
+        this.#options.onRefused?.(facts, toCodedError(error));
+      }
     });
   }
 

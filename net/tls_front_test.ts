@@ -14,6 +14,7 @@ const ALERT = { decodeError: [21, 3, 3, 0, 2, 2, 50], unrecognizedName: [21, 3, 
 class Front implements AsyncDisposable {
   readonly asked: TlsName[] = [];
   readonly connections: TlsConnection[] = [];
+  readonly refused: string[] = [];
   admitted = 0;
   released = 0;
   decide: (name: TlsName) => TlsDecision = ({ serverName }) =>
@@ -61,6 +62,7 @@ class Front implements AsyncDisposable {
         this.asked.push(name);
         return this.decide(name);
       },
+      onRefused: (_name, { kind }) => this.refused.push(kind),
     });
   }
 
@@ -338,6 +340,24 @@ Deno.test("a decision that throws refuses its connection and no other", async ()
   const socket = await connectSocket(server.port);
   socket.write(await helloFor(TEST_NAME));
   assert.deepEqual(await talk(socket), { bytes: ALERT.unrecognizedName, end: "end" });
+  server.decide = decide;
+  assert.equal(await greeted(server.port), "hello");
+});
+
+Deno.test("an owner that throws when it is handed a connection loses that one and no other (R52)", async () => {
+  await using server = await front();
+  const { decide } = server;
+  for (const kind of ["terminate", "pass"] as const) {
+    server.decide = () => ({
+      ...(kind === "terminate" ? server.terminate : { kind }),
+      onConnection: () => {
+        throw new Error("odd");
+      },
+    } as TlsDecision);
+    // The client's runtime shows a reset as an end at times.
+    assert.equal(await greeted(server.port).catch(() => ""), "");
+  }
+  assert.deepEqual(server.refused, ["INTERNAL", "INTERNAL"]);
   server.decide = decide;
   assert.equal(await greeted(server.port), "hello");
 });
