@@ -92,7 +92,8 @@ class Server implements SpokesServer {
         Promise.all(sessions.all.map(({ pool }) => pool.retireAll())),
       ]);
     }
-    tls.stop();
+    // Whoever still shakes hands would be handed on to an edge that has been cut.
+    await tls[Symbol.asyncDispose]();
     const error = new CodedError("SERVER_DRAINING");
     await Promise.all(sessions.all.map(async (session) => {
       await session.end(error);

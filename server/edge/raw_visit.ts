@@ -29,6 +29,8 @@ export async function serveRawVisit(raw: RawVisit, parts: RawVisitParts): Promis
   const { metrics, log } = parts;
   const visit: Visit = { address: from.address, reset: (error) => visitor.reset(error) };
   try {
+    // While it said who it is, its rule may have gone, and another with another firewall may have come.
+    if (rule.withdrawn) throw new CodedError("NO_SUCH_RULE");
     if (!challenge && !rule.allows(from.address)) throw new CodedError("FORBIDDEN");
     rule.enter(visit);
     const { id, revision, session } = rule;

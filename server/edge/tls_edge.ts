@@ -62,7 +62,8 @@ export class TlsEdge {
       decide: (name) => this.#decide(name),
       onRefused: ({ serverName, peer }, { kind, code, message }) => {
         metrics.countRefusal(kind);
-        log.debug("TLS refused", { name: serverName ?? "", visitor: peer?.address ?? "", code, reason: message });
+        const level = kind === "PROXY_HEADER_INVALID" ? "info" : "debug";
+        log[level]("TLS refused", { name: serverName ?? "", visitor: peer?.address ?? "", code, reason: message });
       },
     });
   }
@@ -75,15 +76,19 @@ export class TlsEdge {
   #decide(name: TlsName): TlsDecision {
     const { serverName } = name;
     if (serverName === undefined) return refused("UNKNOWN_HOST");
-    if (name.alpn.length === 1 && name.alpn[0] === ACME_TLS_PROTOCOL) return this.#decideChallenge(serverName, name);
-    if (serverName === this.#options.hostname || serverName === INTERNAL_SNI) return this.#toEndpoint(serverName, name);
+    const isChallenge = name.alpn.length === 1 && name.alpn[0] === ACME_TLS_PROTOCOL;
+    const isEndpoint = serverName === this.#options.hostname || serverName === INTERNAL_SNI;
+    if (isEndpoint && !isChallenge) return this.#toEndpoint(serverName, name);
     if (this.#draining) return refused("SERVER_DRAINING");
+    const decision = isChallenge ? this.#decideChallenge(serverName, name) : this.#decideVisitor(serverName, name);
+    return counted(decision, this.#options.visitors, name);
+  }
+
+  #decideVisitor(serverName: string, name: TlsName): TlsDecision {
     const found = this.#options.router.route(serverName);
     if (found.kind === "unknown") return refused("UNKNOWN_HOST");
-    const decision = found.kind === "found" && passesOn(found.rule)
-      ? this.#pass(found.rule, name)
-      : this.#terminate(serverName, this.#options.toHttp);
-    return counted(decision, this.#options.visitors, name);
+    if (found.kind === "found" && passesOn(found.rule)) return this.#pass(found.rule, name);
+    return this.#terminate(serverName, this.#options.toHttp);
   }
 
   #toEndpoint(serverName: string, name: TlsName): TlsDecision {
