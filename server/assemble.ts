@@ -104,6 +104,7 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
   const httpEdge = new HttpEdge({
     ...{ router, visitors, identify, trustedProxies, limits, metrics, log },
     challenges: certificates.challenges,
+    manages: (name) => certificates.manages(name),
     tlsPort: () => about.tlsPort,
   });
   const http = stack.use(await httpEdge.listen({ ...DEFAULTS.http, ...options.http }));

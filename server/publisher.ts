@@ -49,6 +49,8 @@ export class Publisher {
   readonly #published = new Map<string, PublishedRule>();
   /** What the client was told last of each of its rules. */
   #states = new Map<string, RuleState>();
+  /** Every rule that the session wants published. */
+  #wanted: ReadonlyMap<string, Rule> = new Map();
   /** Rules that are wanted and cannot be reached: tried again when a domain that they may need has another owner. */
   readonly #refused = new Map<string, Rule>();
   /** States are applied one after the other. */
@@ -142,7 +144,7 @@ export class Publisher {
   }
 
   async #apply(rules: readonly Rule[]): Promise<RuleState[]> {
-    const wanted = new Map(rules.map((rule) => [ruleId(rule), rule]));
+    const wanted = this.#wanted = new Map(rules.map((rule) => [ruleId(rule), rule]));
     for (const published of this.rules) {
       if (!wanted.has(published.id)) this.#withdraw(published, new CodedError("NO_SUCH_RULE", "The rule was removed"));
     }
@@ -215,7 +217,11 @@ export class Publisher {
     this.#checkDomain(rule.domain);
     await this.#parts.state.names.claim(tunnel, rule.domain);
     published.upstreams = new HttpUpstreams(published);
-    this.#parts.router.add(rule.domain, published, { below: rule.domain === tunnel.hostname });
+    this.#parts.router.add(rule.domain, published, {
+      below: rule.domain === tunnel.hostname,
+      // A rule that is closed must stay so, whatever the one above it lets in (security P10).
+      isKept: (domain) => this.#wanted.has(ruleId({ kind: "http", domain })),
+    });
     if (endsHere(rule)) this.#parts.onTlsRules();
   }
 

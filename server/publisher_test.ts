@@ -129,3 +129,39 @@ Deno.test("check() refuses what apply() would refuse, and takes nothing", async 
   const broken = http("free.example.test", { firewall: [{ action: "drop", network: "x" }] });
   assert.throws(() => publisher.check(broken), { kind: "NETWORK_INVALID" });
 });
+
+Deno.test("a rule that is closed does not lead to the one above it, which may let everybody in (P10)", async () => {
+  await using setup = await setUpSessions();
+  const session = await joined(setup);
+  const { hostname } = session.tunnel;
+  const admin = `admin.${hostname}`;
+  const closed: Partial<Rule>[] = [
+    { fault: { code: "E6002", message: "The key does not belong to the certificate" } },
+    { firewall: [{ action: "allow", network: "nobody" }] },
+    { options: { basicAuth: [{ user: "a", hash: "broken" }] } } as Partial<Rule>,
+  ];
+  for (const more of closed) {
+    await session.publisher.apply([http(hostname), http(admin)]);
+    assert.equal((setup.router.route(admin) as { rule?: { id: string } }).rule?.id, `http/${admin}`);
+    const [above, state] = await codes(session, [http(hostname), http(admin, more)]);
+    assert.deepEqual([above, state?.startsWith("E")], ["active", true]);
+    assert.equal(setup.router.route(admin).kind, "unknown");
+    assert.equal(setup.router.route(`www.${hostname}`).kind, "found");
+  }
+  await session.publisher.apply([http(hostname)]);
+  assert.equal(setup.router.route(admin).kind, "found", "who has no rule of its own any more");
+});
+
+Deno.test("a rule with a fault never opens, whatever is tried again, and says why", async () => {
+  await using setup = await setUpSessions();
+  const session = await joined(setup);
+  const fault = { code: "E6002", message: "The key is readable by others" };
+  const faulty = http("a.example.test", { fault });
+  for (const before of [[], [http("a.example.test")]]) {
+    await session.publisher.apply(before);
+    const [state] = await session.publisher.apply([faulty]);
+    assert.deepEqual([state?.state, state?.code, state?.message], ["inactive", fault.code, fault.message]);
+    await setup.sessions.retryRefused();
+    assert.equal(setup.router.route("a.example.test").kind, "unknown");
+  }
+});

@@ -8,11 +8,19 @@ export type Route =
   | { kind: "offline" }
   | { kind: "unknown" };
 
+/** How a name is published. */
+export interface AddOptions {
+  /** Whether its sub-domains lead to the same rule, unless they have one of their own. */
+  readonly below: boolean;
+  /** Sub-domains that have one of their own although it is not here now: they lead nowhere. @default none */
+  readonly isKept?: (host: string) => boolean;
+}
+
 /** Finds the rule for a canonical host name, from memory. */
 export class Router {
   readonly #exact = new Map<string, PublishedRule>();
-  /** Names whose sub-domains lead to the same rule, unless they have one of their own. */
-  readonly #below = new Map<string, PublishedRule>();
+  /** Names whose sub-domains lead to the same rule. */
+  readonly #below = new Map<string, Pick<AddOptions, "isKept"> & { readonly rule: PublishedRule }>();
   readonly #isOffline: (host: string) => boolean;
 
   /** `isOffline` says whether a host without a rule belongs to a tunnel that is not connected. */
@@ -21,12 +29,12 @@ export class Router {
   }
 
   /** @throws {CodedError} NAME_TAKEN when another session publishes the name (a one-shot beside its tunnel) */
-  add(domain: string, rule: PublishedRule, options: { below: boolean }): void {
+  add(domain: string, rule: PublishedRule, { below, ...more }: AddOptions): void {
     if (this.#exact.has(domain)) {
       throw new CodedError("NAME_TAKEN", `"${domain}" is published by another session of this tunnel`);
     }
     this.#exact.set(domain, rule);
-    if (options.below) this.#below.set(domain, rule);
+    if (below) this.#below.set(domain, { rule, ...more });
   }
 
   remove(domain: string, rule: PublishedRule): void {
@@ -50,8 +58,8 @@ export class Router {
   #findAbove(host: string): PublishedRule | undefined {
     if (this.#below.size === 0) return undefined;
     for (let dot = host.indexOf("."); dot >= 0; dot = host.indexOf(".", dot + 1)) {
-      const rule = this.#below.get(host.slice(dot + 1));
-      if (rule !== undefined) return rule;
+      const above = this.#below.get(host.slice(dot + 1));
+      if (above !== undefined) return above.isKept?.(host) === true ? undefined : above.rule;
     }
     return undefined;
   }

@@ -73,3 +73,12 @@ Deno.test("remove() leaves what another rule has put there since", () => {
   assert.equal((router.route("blog.example.com") as { rule: unknown }).rule, next);
   assert.deepEqual(router.route("a.blog.example.com"), { kind: "unknown" }, "sub-domains went with the old rule");
 });
+
+Deno.test("route() leaves a sub-domain that is kept for a rule of its own to nobody", () => {
+  const router = new Router(() => false);
+  const whole = fakeRule();
+  const isKept = (host: string): boolean => host === "admin.calm-fox-12345.example.com";
+  router.add("calm-fox-12345.example.com", whole, { below: true, isKept });
+  assert.deepEqual(router.route("admin.calm-fox-12345.example.com"), { kind: "unknown" });
+  assert.equal((router.route("www.calm-fox-12345.example.com") as { rule: unknown }).rule, whole);
+});

@@ -204,7 +204,13 @@ Deno.test("visitors of one address: one too many is reset, others are not", asyn
   const edge = new HttpEdge({
     ...{ router: new Router(() => false), limits: DEFAULT_SERVER_LIMITS, metrics, log: SILENT },
     visitors: new ConnectionCounter({ perAddress: 2, total: 100 }),
-    ...{ identify: identifier([]), challenges: new Challenges(), tlsPort: () => 443, trustedProxies: () => false },
+    ...{
+      identify: identifier([]),
+      challenges: new Challenges(),
+      manages: () => false,
+      tlsPort: () => 443,
+      trustedProxies: () => false,
+    },
   });
   await using bound = await edge.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = bound.address;

@@ -94,6 +94,11 @@ export class ServerCertificates implements AsyncDisposable {
     return this.#table.lookup(name) ?? (name === this.#options.hostname ? this.#given : undefined);
   }
 
+  /** Whether names such as this one get their certificate here, if any: those of the server's domain, and what there is one for. */
+  manages(name: string): boolean {
+    return name.endsWith(`.${this.#options.domain}`) || this.lookup(name) !== undefined;
+  }
+
   /** Whether a rule may demand that TLS for the name ends here. @throws {CodedError} CERTIFICATE_MISSING */
   assertServable(name: string): void {
     if (this.#options.acme === undefined && this.#table.lookup(name) === undefined) {

@@ -9,11 +9,14 @@ export interface ChallengeParts {
   router: Router;
   /** The answers for names whose certificates the server gets itself. */
   challenges: Challenges;
+  /** Whether the server sees to the certificate of a name whose rule does not say who does. */
+  manages: (name: string) => boolean;
 }
 
 /**
  * The answer to a certificate authority that asks over plain HTTP whether a name is ours (RFC 8555 8.3): from memory for a name whose
- * certificate the server gets, from the client for a rule that says so. Neither firewall nor redirect stands before it: there is nothing
+ * certificate the server gets, from the client for a rule that says so; a target is asked only where it, or the client with files of its
+ * own, ends TLS, or where nobody does. Neither firewall nor redirect stands before it: there is nothing
  * to see but what the authority was told already. `undefined` when the request is an ordinary one.
  */
 export function acmeChallenge({ host, head }: RoutedRequest, parts: ChallengeParts): RouteDecision | undefined {
@@ -25,9 +28,9 @@ export function acmeChallenge({ host, head }: RoutedRequest, parts: ChallengePar
   if (found.kind !== "found" || found.rule.rule.kind !== "http") return undefined;
   const { tls, acme } = found.rule.rule;
   if (acme === true) return { kind: "found", route: new HttpUpstreams(found.rule, "acme").route() };
-  return tls === "server"
-    ? { kind: "answer", answer: text(404, "Not Found", "There is no such challenge\n") }
-    : undefined;
+  // Else whoever may put a file into the target could get a certificate for the name.
+  const isManaged = tls === "server" || (tls === undefined && parts.manages(host));
+  return isManaged ? { kind: "answer", answer: text(404, "Not Found", "There is no such challenge\n") } : undefined;
 }
 
 function text(status: number, reason: string, body: string): EdgeAnswer {

@@ -24,6 +24,8 @@ export interface HttpEdgeOptions {
   identify: Identify;
   /** The answers for names whose certificates the server gets itself. */
   challenges: Challenges;
+  /** Whether the server sees to the certificate of a name whose rule does not say who does. */
+  manages: (name: string) => boolean;
   /** The public port of HTTPS; it is known once that listens. */
   tlsPort: () => number;
   trustedProxies: (address: string) => boolean;
@@ -77,7 +79,10 @@ export class HttpEdge {
       await this.#serve({ visitor, from });
     } catch (error) {
       visitor.reset(error);
-      this.#options.metrics.countRefusal(toCodedError(error).kind);
+      const { code, kind, message } = toCodedError(error);
+      const level = kind === "PROXY_HEADER_INVALID" ? "info" : "debug";
+      this.#options.metrics.countRefusal(kind);
+      this.#options.log[level]("visitor cut", { visitor: peer.address, code, reason: message });
     }
   }
 
@@ -106,8 +111,8 @@ export class HttpEdge {
   }
 
   #routePlain(request: RoutedRequest): RouteDecision {
-    const { router, challenges, tlsPort } = this.#options;
-    const challenge = acmeChallenge(request, { router, challenges });
+    const { tlsPort } = this.#options;
+    const challenge = acmeChallenge(request, this.#options);
     if (challenge !== undefined) return challenge;
     const found = this.#find(request);
     if (!(found instanceof PublishedRule)) return found;
