@@ -48,6 +48,8 @@ export class HttpUpstreams {
   /** The exchange on it ended cleanly: the next one may use it. */
   putBack(upstream: HttpUpstream): void {
     const { revision, withdrawn, session } = this.#rule;
+    // Nobody who asks for challenges keeps a channel: there is no firewall before them, and a real authority asks a few times.
+    if (this.#protocol === "acme") return upstream.detach();
     if (upstream.revision !== revision || withdrawn || session.draining || upstream.orphaned) return upstream.detach();
     this.#idle.push(upstream);
     upstream.park();

@@ -81,6 +81,18 @@ async function exchange(upstream: UpstreamStream, byte: number): Promise<void> {
   upstream.release();
 }
 
+Deno.test("a stream for a challenge is not kept: anybody may ask, and nobody comes back", async () => {
+  using setup = new Setup();
+  const challenges = new HttpUpstreams(setup.rule, "acme");
+  const { acquire } = challenges.route();
+  for (let count = 0; count < 3; count++) {
+    const signal = new AbortController().signal;
+    await exchange(await acquire({ fresh: false, address: "192.0.2.1", port: 0, signal }), count);
+    await setup.targets[count]!.ended;
+  }
+  assert.equal(challenges.closeOldest(), false);
+});
+
 Deno.test("the stream that was used last is lent first", async () => {
   using setup = new Setup();
   const [first, second] = [await setup.acquire(), await setup.acquire()];
