@@ -19,14 +19,14 @@ export function evaluateConditions(headers: Headers, version: Version): Conditio
   const noneMatch = headers.get("if-none-match");
   if (noneMatch !== null) return lists(noneMatch, version.etag, { weak: true }) ? "not-modified" : "serve";
   const since = headers.get("if-modified-since");
-  return since !== null && isDate(since) && !isBefore(since, version) ? "not-modified" : "serve";
+  return httpSeconds(since) >= seconds(version.modified) ? "not-modified" : "serve";
 }
 
 /** Whether `If-Range` lets the range stand; without it, it does. */
 export function rangeStands(headers: Headers, version: Version): boolean {
   const condition = headers.get("if-range");
   if (condition === null || condition === version.etag) return true;
-  return isDate(condition) && seconds(new Date(condition)) === seconds(version.modified);
+  return httpSeconds(condition) === seconds(version.modified);
 }
 
 /** A part of a body: `from` up to and without `to`. */
@@ -37,7 +37,7 @@ export interface ByteRange {
 
 /** The single range that is asked for; `undefined` for the whole (also for several, or another unit), `null` when it cannot be. */
 export function parseRange(header: string | null, size: number): ByteRange | null | undefined {
-  const parts = /^bytes=(?:([0-9]{1,15})-([0-9]{0,15})|-([0-9]{1,15}))$/.exec(header?.trim() ?? "");
+  const parts = /^bytes=(?:([0-9]{1,15})-([0-9]{0,15})|-([0-9]{1,15}))$/i.exec(header?.trim() ?? "");
   if (parts === null) return undefined;
   const [, first, last, suffix] = parts;
   if (suffix !== undefined) {
@@ -57,15 +57,19 @@ function lists(header: string, etag: string, { weak }: { weak: boolean }): boole
   });
 }
 
-/** HTTP dates have no fractions of a second. */
 function isBefore(date: string | null, { modified }: Version): boolean {
-  return date !== null && isDate(date) && seconds(new Date(date)) < seconds(modified);
+  return httpSeconds(date) < seconds(modified);
 }
 
-function isDate(text: string): boolean {
-  return !Number.isNaN(Date.parse(text));
+/** NaN, which compares as false, for what is no date of HTTP (RFC 9110 5.6.7) and would still be one for JavaScript. */
+function httpSeconds(date: string | null): number {
+  if (date === null) return NaN;
+  if (/^[A-Z][a-z]+, .* GMT$/.test(date)) return seconds(new Date(date));
+  // asctime() tells no zone.
+  return /^[A-Z][a-z]{2} [A-Z][a-z]{2} .* [0-9]{4}$/.test(date) ? seconds(new Date(`${date} GMT`)) : NaN;
 }
 
+/** HTTP dates have no fractions of a second. */
 function seconds(date: Date): number {
   return Math.floor(date.getTime() / 1000);
 }

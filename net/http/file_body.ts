@@ -3,12 +3,14 @@ import type { ByteRange } from "./conditional.ts";
 /** As much as is read at once: a larger buffer does not help. */
 const PIECE_BYTES = 64 * 1024;
 
-/** A part of a file: at once when it is small, else read as it is wanted. It is never longer or shorter than asked for. */
+/**
+ * A part of an open file: at once when it is small, else read as it is wanted. It is never longer or shorter than asked for. The file
+ * is closed at the end of the part, when it cannot be read, and when nobody wants the rest.
+ */
 export async function fileBody(
-  path: string,
+  file: Deno.FsFile,
   range: ByteRange,
 ): Promise<Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>> {
-  const file = await Deno.open(path);
   try {
     if (range.from > 0) await file.seek(range.from, Deno.SeekMode.Start);
     const left = range.to - range.from;

@@ -1,6 +1,6 @@
 import { join, sep } from "node:path";
 import { CodedError } from "../../protocol/errors.ts";
-import { evaluateConditions, parseRange, rangeStands, type Version } from "./conditional.ts";
+import { type ByteRange, evaluateConditions, parseRange, rangeStands, type Version } from "./conditional.ts";
 import { contentType } from "./content_type.ts";
 import type { FetchHandler } from "./fetch_server.ts";
 import { fileBody } from "./file_body.ts";
@@ -118,7 +118,12 @@ function versionOf({ size, mtime }: Deno.FileInfo): Version {
   return { etag: `"${modified.getTime().toString(16)}-${size.toString(16)}"`, modified };
 }
 
-async function answer(request: Request, { path, info }: Found): Promise<Response> {
+async function answer(request: Request, { path }: Found): Promise<Response> {
+  using opened = new DisposableStack();
+  const file = opened.use(await Deno.open(path));
+  // The name may lead to another file by now: what is described is what was opened.
+  const info = await file.stat();
+  if (!info.isFile) return notFound();
   const version = versionOf(info);
   const headers = new Headers({
     "accept-ranges": "bytes",
@@ -136,10 +141,16 @@ async function answer(request: Request, { path, info }: Found): Promise<Response
   if (range === null) return plain(416, "Range Not Satisfiable", { "content-range": `bytes */${info.size}` });
   const { from, to } = range ?? { from: 0, to: info.size };
   headers.set("content-length", `${to - from}`);
-  const body = request.method === "HEAD" || to === from ? null : await fileBody(path, { from, to });
+  const body = request.method === "HEAD" || to === from ? null : await bodyOf(opened, file, { from, to });
   if (range === undefined) return new Response(body, { statusText: "OK", headers });
   headers.set("content-range", `bytes ${from}-${to - 1}/${info.size}`);
   return new Response(body, { status: 206, statusText: "Partial Content", headers });
+}
+
+/** The body closes its file: at its end, or when nobody wants the rest. */
+function bodyOf(opened: DisposableStack, file: Deno.FsFile, range: ByteRange): ReturnType<typeof fileBody> {
+  opened.move();
+  return fileBody(file, range);
 }
 
 function redirect(location: string): Response {

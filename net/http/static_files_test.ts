@@ -29,6 +29,8 @@ async function site(): Promise<Site> {
   await Deno.symlink(base, join(folder, "up"));
   await Deno.symlink("a.txt", join(folder, "in.txt"));
   await Deno.symlink("loop", join(folder, "loop"));
+  await Deno.mkdir(join(folder, "linked"));
+  await Deno.symlink(join(base, "secret.txt"), join(folder, "linked", "index.html"));
   const handler = staticHandler(folder);
   return {
     folder,
@@ -84,6 +86,8 @@ Deno.test("staticHandler() never leaves its folder", async () => {
     "/%ff",
     "/%",
     "/loop",
+    "/linked/",
+    "/linked/index.html",
     "/a.txt/",
     "/a.txt/b",
     "/nothing",
@@ -203,13 +207,40 @@ Deno.test("staticHandler() fails a body whose file becomes shorter", async () =>
   await assert.rejects(response.bytes(), RangeError);
 });
 
+Deno.test("staticHandler() sends a file to its end as it was, also when another takes its name meanwhile", async () => {
+  await using all = await site();
+  const response = await all.get("/big.bin");
+  await Deno.writeFile(join(all.folder, "next.bin"), new Uint8Array(200_000).fill(8));
+  await Deno.rename(join(all.folder, "next.bin"), join(all.folder, "big.bin"));
+  assert.deepEqual(await response.bytes(), new Uint8Array(200_000).fill(7));
+  assert.equal((await (await all.get("/big.bin")).bytes())[0], 8);
+});
+
+Deno.test("staticHandler() serves ranges of files larger than 4 GiB", async () => {
+  await using all = await site();
+  const path = join(all.folder, "huge.bin");
+  const size = 5 * 1024 ** 3;
+  {
+    using file = await Deno.create(path);
+    await file.seek(size - 3, Deno.SeekMode.Start);
+    await file.write(new TextEncoder().encode("end"));
+  }
+  const response = await all.get("/huge.bin", { headers: { range: `bytes=${size - 5}-` } });
+  assert.deepEqual([response.headers.get("content-range"), await response.text()], [
+    `bytes ${size - 5}-${size - 1}/${size}`,
+    "\0\0end",
+  ]);
+  const head = await all.get("/huge.bin", { method: "HEAD" });
+  assert.equal(head.headers.get("content-length"), `${size}`);
+});
+
 Deno.test("staticHandler() serves single ranges", async () => {
   await using folder = await site();
   const { get } = folder;
   for (
     const [range, status, body, contentRange] of [
       ["bytes=0-3", 206, "0123", "bytes 0-3/10"],
-      ["bytes=4-", 206, "456789", "bytes 4-9/10"],
+      ["Bytes=4-", 206, "456789", "bytes 4-9/10"],
       ["bytes=-3", 206, "789", "bytes 7-9/10"],
       ["bytes=-30", 206, "0123456789", "bytes 0-9/10"],
       ["bytes=8-30", 206, "89", "bytes 8-9/10"],
@@ -247,6 +278,11 @@ Deno.test("staticHandler() honours conditions", async () => {
       ["if-modified-since", modified, 304],
       ["if-modified-since", earlier, 200],
       ["if-modified-since", "nonsense", 200],
+      ["if-modified-since", "99999", 200],
+      ["if-modified-since", "Sunday, 06-Nov-94 08:49:37 GMT", 200],
+      ["if-modified-since", "Saturday, 06-Nov-49 08:49:37 GMT", 304],
+      ["if-modified-since", "Sun Nov  6 08:49:37 1994", 200],
+      ["if-modified-since", "Thu Nov  6 08:49:37 2098", 304],
       ["if-match", etag, 200],
       ["if-match", '"x"', 412],
       ["if-unmodified-since", earlier, 412],
