@@ -30,6 +30,8 @@ export class DesiredRules implements AsyncDisposable {
   readonly #acme: AcmeCertificates | undefined;
   #rules: readonly ClientRule[];
   #revision = 0;
+  /** What became of the rules, as the server said last. */
+  #states = new Map<string, RuleState>();
   /** Whoever waits to hear what became of the last ones. */
   #waiting: { revision: number; result: PromiseWithResolvers<readonly RuleState[]> } | undefined;
 
@@ -38,7 +40,10 @@ export class DesiredRules implements AsyncDisposable {
     const { rules, acme, onEvent, log } = options;
     this.#options = options;
     this.#rules = rules;
-    this.#acme = acme === undefined ? undefined : new AcmeCertificates({ ...acme, onEvent, log });
+    this.#acme = acme === undefined ? undefined : new AcmeCertificates({
+      ...{ ...acme, onEvent, log },
+      onTrouble: () => this.#send(this.#next()),
+    });
     this.resolver = new Resolver({ acme: this.#acme, files: fileEvents(options) });
     this.resolver.set(rules, "hostname.invalid");
   }
@@ -60,10 +65,12 @@ export class DesiredRules implements AsyncDisposable {
     await this.#lookAndSend();
   }
 
-  /** The server says what became of rules. */
+  /** The server says what became of rules: of all, or, with revision 0, of some whose state has changed by itself. */
   onApplied(revision: number, states: readonly RuleState[]): void {
-    if (revision !== this.#revision) return;
-    this.#wantCertificates(states);
+    if (revision !== 0 && revision !== this.#revision) return;
+    if (revision !== 0) this.#states.clear();
+    for (const state of states) this.#states.set(state.id, state);
+    this.#wantCertificates();
     if (this.#waiting?.revision !== revision) return;
     this.#waiting.result.resolve(states);
     this.#waiting = undefined;
@@ -112,9 +119,9 @@ export class DesiredRules implements AsyncDisposable {
   }
 
   /** Only for names that the server has let us have (security R48). */
-  #wantCertificates(states: readonly RuleState[]): void {
-    const active = new Set(states.filter(({ state }) => state === "active").map(({ id }) => id));
-    const domains = [...this.resolver.acmeDomains].filter(([id]) => active.has(id)).map(([, domain]) => domain);
+  #wantCertificates(): void {
+    const isActive = (id: string): boolean => this.#states.get(id)?.state === "active";
+    const domains = [...this.resolver.acmeDomains].filter(([id]) => isActive(id)).map(([, domain]) => domain);
     void this.#acme?.want(domains);
   }
 }

@@ -137,6 +137,41 @@ Deno.test("certificates are ordered for rules that the server has let us have, a
   }
 });
 
+Deno.test("a rule that becomes active by itself gets its certificate, and what is amiss with that is told to the server", async () => {
+  const folder = await Deno.makeTempDir();
+  const messages: ControlMessageOf<"rules">[] = [];
+  const warned = Promise.withResolvers<ControlMessageOf<"rules">>();
+  const rules = new DesiredRules({
+    rules: [{ kind: "http", target: "1" }, {
+      ...{ kind: "http", domain: "mine.example", target: "1" },
+      tls: { end: "client", certificate: "acme" },
+    }],
+    // Nobody is there.
+    acme: { folder: join(folder, "acme"), directory: "https://127.0.0.1:9/dir" },
+    log: SILENT,
+    send(message) {
+      messages.push(message);
+      if (message.rules.some((rule) => rule.kind === "http" && rule.warning !== undefined)) warned.resolve(message);
+    },
+    onEvent() {},
+  });
+  try {
+    await rules.publish(HOSTNAME);
+    const open = { id: `http/${HOSTNAME}`, state: "active" } as const;
+    rules.onApplied(messages[0]!.revision, [open, { id: "http/mine.example", state: "inactive", code: "E4016" }]);
+    rules.onApplied(0, [{ id: "http/mine.example", state: "active" }]);
+    const { rules: [plain, mine], revision } = await warned.promise;
+    assert.ok(plain?.kind === "http" && plain.warning === undefined);
+    assert.ok(mine?.kind === "http" && mine.fault === undefined);
+    assert.equal(mine.warning?.code, "E7002");
+    assert.match(mine.warning?.message ?? "", /does not answer.*; next try at 20/);
+    assert.ok(revision > messages[0]!.revision);
+  } finally {
+    await rules[Symbol.asyncDispose]();
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 Deno.test("a rule that wants a certificate from an authority needs one to be set up", () => {
   const options = { acme: undefined, log: SILENT, send() {}, onEvent() {} };
   const rules = [{ kind: "http", target: "1", tls: { end: "client", certificate: "acme" } }] as const;

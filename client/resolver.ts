@@ -57,9 +57,14 @@ export class Resolver {
   /** What the server is to publish, as things were at the last look. */
   published(): Rule[] {
     return [...this.#entries.values()].map((entry) => {
+      const { published } = entry;
       const fault = faultOf(entry);
-      if (fault === undefined) return entry.published;
-      return { ...entry.published, fault: { code: fault.code, message: fault.message.slice(0, 1024) } };
+      if (fault !== undefined) {
+        return { ...published, fault: { code: fault.code, message: fault.message.slice(0, 1024) } };
+      }
+      if (published.kind !== "http" || published.acme !== true) return published;
+      const warning = this.#acme?.troubleOf(published.domain);
+      return warning === undefined ? published : { ...published, warning };
     });
   }
 

@@ -39,6 +39,8 @@ export const httpRuleSchema = z.object({
   acme: z.boolean().optional(),
   /** Plain HTTP is answered by a redirect to HTTPS. */
   redirect: z.boolean().optional(),
+  /** What is amiss although the rule is open, such as a certificate that cannot be had; the server reports it on. */
+  warning: z.object({ code: z.string().max(16), message: z.string().max(1024) }).optional(),
   options: httpOptionsSchema.optional(),
   /** Sent to the target as Host in place of the visitor's. */
   hostHeader: z.string().min(1).max(255).optional(),

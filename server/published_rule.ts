@@ -111,9 +111,14 @@ export class PublishedRule {
 }
 
 function leadsElsewhere(before: Rule, after: Rule): boolean {
-  // Who may come in and what is done to requests is our business alone.
-  const ours = { firewall: null, options: null };
-  return !isSame({ ...before, ...ours }, { ...after, ...ours });
+  return !isSame(leadOf(before), leadOf(after));
+}
+
+/** The rule without what says nothing about where it leads: who may come in, what is done to requests, and how it fares. */
+function leadOf(rule: Rule): unknown {
+  const ours = { firewall: null, options: null, warning: null };
+  // Set before it as well, so that the order of the keys is the same whatever the rule has.
+  return { ...ours, ...rule, ...ours };
 }
 
 function optionsOf(rule: Rule): unknown {

@@ -27,6 +27,8 @@ export interface PublishingSession extends StreamOpener {
 export interface NameCertificates {
   /** @throws {CodedError} CERTIFICATE_MISSING when there is none for the name, and none can be got */
   assertServable(name: string): void;
+  /** Why there is none for the name at this moment, if it is one that is to be got. */
+  faultOf(name: string): CodedError | undefined;
 }
 
 /** What publishing a rule needs. */
@@ -112,15 +114,17 @@ export class Publisher {
     return this.#inTurn(() => this.#dropLost(domain));
   }
 
-  /** Tries the rules that were refused again, of a domain and of what is below it, or all; tells the client what has changed. */
+  /**
+   * Tries the rules that were refused again, of a domain and of what is below it, or all, and looks how the others fare; tells the client
+   * what has changed.
+   */
   retry(domain?: string): Promise<void> {
     return this.#inTurn(async () => {
-      const waiting = [...this.#refused].filter(([, rule]) => domain === undefined || isWithin(rule, domain));
+      const concerned = (rule: Rule): boolean => domain === undefined || isWithin(rule, domain);
+      const open = this.rules.filter(({ rule }) => concerned(rule)).map(({ id, rule }) => this.#activeState(id, rule));
+      const waiting = [...this.#refused].filter(([, rule]) => concerned(rule));
       const states = await Promise.all(waiting.map(([id, rule]) => this.#applyOne(id, rule)));
-      this.#tell(states.filter(({ id, state, code }) => {
-        const before = this.#states.get(id);
-        return before?.state !== state || before.code !== code;
-      }));
+      this.#tell([...open, ...states].filter((state) => !isSameState(state, this.#states.get(state.id))));
     });
   }
 
@@ -186,7 +190,7 @@ export class Publisher {
       if (published === undefined) await this.#publish(id, rule);
       else this.#update(published, rule);
       this.#refused.delete(id);
-      return { id, state: "active", address: this.#parts.addressOf(rule) };
+      return this.#activeState(id, rule);
     } catch (error) {
       const { code, message } = toCodedError(error);
       const published = this.#published.get(id);
@@ -196,6 +200,16 @@ export class Publisher {
       this.#parts.log.warn("rule inactive", { tunnel: this.#session.tunnel.id, rule: id, code, reason: message });
       return { id, state: "inactive", code, message: message.slice(0, 1024) };
     }
+  }
+
+  /** What is told of a rule that visitors can reach, with what is amiss all the same. */
+  #activeState(id: string, rule: Rule): RuleState {
+    const { addressOf, certificates } = this.#parts;
+    const state = { id, state: "active", address: addressOf(rule) } as const;
+    if (rule.kind !== "http") return state;
+    if (rule.warning !== undefined) return { ...state, ...rule.warning };
+    const fault = endsHere(rule) ? certificates.faultOf(rule.domain) : undefined;
+    return fault === undefined ? state : { ...state, code: fault.code, message: fault.message.slice(0, 1024) };
   }
 
   async #publish(id: string, rule: Rule): Promise<void> {
@@ -251,6 +265,10 @@ export class Publisher {
 /** Whether the rule demands that the server ends its TLS, and so that it has a certificate. */
 function endsHere(rule: Rule): boolean {
   return rule.kind === "http" && rule.tls === "server";
+}
+
+function isSameState(a: RuleState, b: RuleState | undefined): boolean {
+  return a.state === b?.state && a.address === b.address && a.code === b.code && a.message === b.message;
 }
 
 function isWithin(rule: Rule, domain: string): boolean {

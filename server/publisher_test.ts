@@ -18,6 +18,8 @@ function tcp(port: number): TcpRule {
   return { kind: "tcp", transport: "tcp", port, target: "127.0.0.1:22", firewall: [] };
 }
 
+const ENDS_AT_SERVER = { tls: "server" } as Partial<Rule>;
+
 async function codes(session: Session, rules: readonly Rule[]): Promise<string[]> {
   return (await session.publisher.apply(rules)).map(({ state, code }) => code ?? state);
 }
@@ -164,4 +166,30 @@ Deno.test("a rule with a fault never opens, whatever is tried again, and says wh
     await setup.sessions.retryRefused();
     assert.equal(setup.router.route("a.example.test").kind, "unknown");
   }
+});
+
+Deno.test("what is amiss with a rule that is open is told, now and when it changes, and closes nothing", async () => {
+  await using setup = await setUpSessions();
+  const tunnel = await setup.enrolled();
+  const peer = setup.dial(tunnel);
+  await peer.join();
+  const { publisher } = setup.sessions.serving(tunnel.id)!;
+  const warning = { code: "E7001", message: "the CA refuses" };
+  const [warned] = await publisher.apply([http("a.example.test", { warning } as Partial<Rule>)]);
+  assert.deepEqual([warned?.state, warned?.code, warned?.message], ["active", warning.code, warning.message]);
+  const before = publisher.rules[0];
+  const revision = before?.revision;
+  const [clean, atServer] = await publisher.apply([http("a.example.test"), http("b.example.test", ENDS_AT_SERVER)]);
+  assert.deepEqual([clean?.code, atServer?.code], [undefined, undefined]);
+  assert.equal(publisher.rules[0]?.revision, revision, "connections to the target are kept");
+  setup.faults.set("b.example.test", new CodedError("ACME_REFUSED", "not that one"));
+  await setup.sessions.retryRefused();
+  const applied = await peer.next("rules.applied");
+  assert.equal(applied.revision, 0);
+  assert.deepEqual(applied.rules.map(({ id, state, code }) => [id, state, code]), [
+    ["http/b.example.test", "active", "E7001"],
+  ]);
+  setup.faults.clear();
+  await setup.sessions.retryRefused();
+  assert.equal((await peer.next("rules.applied")).rules[0]?.message, undefined);
 });

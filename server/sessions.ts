@@ -105,7 +105,7 @@ export class Sessions {
     await this.#forServing((session) => session.publisher.retry(domain));
   }
 
-  /** Rules that could not be published may be publishable now: a certificate has come. Never rejects. */
+  /** Rules that could not be published may be publishable now, or others fare otherwise: a certificate has come, or cannot be had. Never rejects. */
   retryRefused(): Promise<void> {
     return this.#forServing((session) => session.publisher.retry());
   }

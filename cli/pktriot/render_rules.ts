@@ -49,6 +49,13 @@ export function renderInactive(states: Iterable<RuleState>): string[] {
   );
 }
 
+/** What is amiss with rules that visitors can reach all the same. */
+export function renderWarnings(states: Iterable<RuleState>): string[] {
+  return [...states].filter(({ state, message }) => state === "active" && message !== undefined).map((
+    { id, message, code },
+  ) => escapeText(`Warning: ${id}: ${message}${code === undefined ? "" : ` (${code})`}`));
+}
+
 /** TCP rules and kept ports as the table of `info`, `start` and `ls`. */
 export function renderTcpTable(entries: readonly TcpEntry[]): string[] {
   return renderTable(
@@ -88,8 +95,8 @@ export function renderRules(
   const lines: string[] = [];
   if (http.length > 0) lines.push("HTTP rules:", ...renderHttpTable(http, states), "");
   if (tcp.length > 0) lines.push("TCP rules:", ...renderTcpTable(tcp), "");
-  const inactive = renderInactive(states.values());
-  if (inactive.length > 0) lines.push(...inactive, "");
+  const amiss = [...renderInactive(states.values()), ...renderWarnings(states.values())];
+  if (amiss.length > 0) lines.push(...amiss, "");
   const httpFirewalls = http.filter(hasFirewall).map(({ domain, firewall }) => ({ rule: domain, firewall }));
   const tcpFirewalls = tcp.filter(hasFirewall).map(({ port, firewall }) => ({ rule: port, firewall }));
   if (httpFirewalls.length > 0) lines.push("HTTP firewall:", ...renderFirewallTable("Domain", httpFirewalls), "");

@@ -159,13 +159,17 @@ Deno.test("renderRunning() tells addresses, and why a rule is inactive", () => {
     tcp: [{ port: 22_197, target: "127.0.0.1:22" }],
   };
   const lines = renderRunning(config, "a.example.com", [
-    { id: "http/blog.example.com", state: "active", address: "http://blog.example.com" },
+    {
+      ...{ id: "http/blog.example.com", state: "active", address: "http://blog.example.com" },
+      ...{ code: "E7001", message: "the CA refuses" },
+    },
     { id: "tcp/22197", state: "inactive", code: "E4007", message: "the port is not allocated to this tunnel" },
   ]);
   deepEqual(lines.filter((line) => !/^[|+]/.test(line)), [
     "Running HTTP services:",
     "Running TCP services:",
     "http://blog.example.com -> 127.0.0.1:8080",
+    "Warning: http/blog.example.com: the CA refuses (E7001)",
     "Inactive: tcp/22197: the port is not allocated to this tunnel (E4007)",
   ]);
 });

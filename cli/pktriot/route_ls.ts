@@ -3,7 +3,7 @@ import { loadConfig } from "../config_file.ts";
 import { clientConfigSchema } from "./config.ts";
 import { findConfig } from "./config_path.ts";
 import { askStates, jsonOfRule, type LiveStates, statesOf } from "./live_states.ts";
-import { entryId, renderHttpTable, renderInactive, renderTcpTable } from "./render_rules.ts";
+import { entryId, renderHttpTable, renderInactive, renderTcpTable, renderWarnings } from "./render_rules.ts";
 
 /** `pktriot route http ls` and `route tcp ls`: what the configuration says, and what the server makes of it if it answers in time. */
 export async function routeLs(
@@ -23,6 +23,7 @@ export async function routeLs(
     io.print([
       ...(options.kind === "http" ? renderHttpTable(config.http, states) : renderTcpTable(config.tcp)),
       ...renderInactive(listed),
+      ...renderWarnings(listed),
     ]);
   }
   reportMissing(context, live);

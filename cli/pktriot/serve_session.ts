@@ -110,6 +110,7 @@ function logEvent(log: Log, event: ClientEvent, known: Map<string, RuleState>): 
     case "connecting":
     case "connected":
     case "disconnected":
+    case "certificate":
       // The client logs these itself.
       return;
     case "rules":
@@ -118,8 +119,6 @@ function logEvent(log: Log, event: ClientEvent, known: Map<string, RuleState>): 
       return log[event.level]("notice", { code: event.code, message: event.message });
     case "draining":
       return log.info("server is stopping", { graceMs: event.graceMs });
-    case "certificate":
-      return log.info("certificate", { domain: event.domain, step: event.step, until: event.notAfter });
     default:
       return event satisfies never;
   }
@@ -136,7 +135,10 @@ function logRules(log: Log, states: readonly RuleState[], known: Map<string, Rul
     const last = known.get(state.id);
     known.set(state.id, state);
     if (last?.state === state.state && last.code === state.code) continue;
-    if (state.state === "active") log.info("rule active", { rule: state.id, address: state.address });
+    const { code, message: reason } = state;
+    if (state.state === "active" && reason !== undefined) {
+      log.warn("rule has a fault", { rule: state.id, code, reason });
+    } else if (state.state === "active") log.info("rule active", { rule: state.id, address: state.address });
     else log.warn("rule inactive", { rule: state.id, code: state.code, reason: state.message });
   }
 }

@@ -13,6 +13,7 @@ import {
   renderHttpTable,
   renderInactive,
   renderTcpTable,
+  renderWarnings,
 } from "./render_rules.ts";
 import { type ServeContext, serveSession } from "./serve_session.ts";
 import { serverAddressOf } from "./server_address.ts";
@@ -58,7 +59,7 @@ function renderState({ http, tcp }: Pick<ClientConfig, "http" | "tcp">, state: R
   if (state.state === "inactive") return renderInactive([state]);
   const entry = http.find((rule) => entryId(rule) === state.id);
   const target = entry === undefined ? tcp.find((rule) => entryId(rule) === state.id)?.target : leadsTo(entry);
-  return [renderArrow(state.address ?? state.id, target ?? "default page")];
+  return [renderArrow(state.address ?? state.id, target ?? "default page"), ...renderWarnings([state])];
 }
 
 interface Running {

@@ -4,20 +4,26 @@ import { isOrderName } from "../../net/acme/certificate_files.ts";
 import { Challenges } from "../../net/acme/challenges.ts";
 import type { CertificatePair } from "../../net/certificate.ts";
 import type { Logger } from "../../net/log.ts";
-import { toCodedError } from "../../protocol/errors.ts";
+import { CodedError, toCodedError } from "../../protocol/errors.ts";
 import type { ClientAcmeOptions, ClientEvent } from "../options.ts";
 
 /** What getting certificates needs. */
 export interface AcmeCertificatesOptions extends ClientAcmeOptions {
   readonly onEvent: (event: Extract<ClientEvent, { kind: "certificate" }>) => void;
+  /** Called when {@link AcmeCertificates.troubleOf} says something else than before. */
+  readonly onTrouble: () => void;
   readonly log: Logger;
 }
+
+/** So much of it the server takes. */
+const MAX_TROUBLE_CHARACTERS = 1024;
 
 /** The certificates that this client gets from a certificate authority, one for each domain, and the answers to its challenges. */
 export class AcmeCertificates implements AsyncDisposable {
   readonly challenges: Challenges = new Challenges();
   readonly #options: AcmeCertificatesOptions;
   readonly #pairs = new Map<string, CertificatePair>();
+  readonly #troubles = new Map<string, { code: string; message: string }>();
   #manager: CertificateManager | undefined;
   /** What is wanted is changed by one at a time. */
   #wanting: Promise<void> = Promise.resolve();
@@ -30,6 +36,11 @@ export class AcmeCertificates implements AsyncDisposable {
   /** The certificate of a domain, once there is one; a new one takes its place by itself. */
   pairOf(domain: string): CertificatePair | undefined {
     return this.#pairs.get(domain);
+  }
+
+  /** Why the last order for a domain failed, if it did; a certificate from before goes on to serve. */
+  troubleOf(domain: string): { code: string; message: string } | undefined {
+    return this.#troubles.get(domain);
   }
 
   /** Has certificates for these domains from now on and no others: only for those that the server has let us have (security R48). */
@@ -59,18 +70,16 @@ export class AcmeCertificates implements AsyncDisposable {
   /** One name for which no authority has certificates is no reason to have none for the others. */
   #canBeOrdered(domain: string): boolean {
     if (isOrderName(domain)) return true;
-    this.#options.onEvent({
-      kind: "certificate",
-      domain,
-      step: "failed: there are certificates for full domain names only",
-    });
+    const message = "there are certificates for full domain names only";
+    this.#options.onEvent({ kind: "certificate", domain, step: `failed: ${message}` });
+    this.#setTrouble(domain, new CodedError("NAME_INVALID", message));
     return false;
   }
 
   /** Loaded when it is needed: few clients get certificates. */
   async #begin(): Promise<CertificateManager> {
     const { CertificateManager } = await import("../../net/acme/certificate_manager.ts");
-    const { onEvent, log, folder, email, ca, directory = ACME_DIRECTORIES.letsencrypt } = this.#options;
+    const { onEvent, onTrouble, log, folder, email, ca, directory = ACME_DIRECTORIES.letsencrypt } = this.#options;
     return new CertificateManager({
       ...{ folder, directory, log, challenges: this.challenges },
       ...(email === undefined ? {} : { email }),
@@ -79,13 +88,23 @@ export class AcmeCertificates implements AsyncDisposable {
         for (const domain of names) {
           this.#pairs.set(domain, pair);
           onEvent({ kind: "certificate", domain, step: "ready", notAfter: pair.notAfter.toISOString() });
+          if (this.#troubles.delete(domain)) onTrouble();
         }
       },
       onProgress: ({ name, step }) => onEvent({ kind: "certificate", domain: name, step }),
       onFailure: ({ name, error, retryAt }) => {
-        const step = `failed: ${error.message}; next try at ${retryAt.toISOString()}`;
-        onEvent({ kind: "certificate", domain: name, step });
+        const message = `${error.message}; next try at ${retryAt.toISOString()}`;
+        onEvent({ kind: "certificate", domain: name, step: `failed: ${message}` });
+        this.#setTrouble(name, new CodedError(error.kind, message));
       },
     });
+  }
+
+  #setTrouble(domain: string, { code, message }: CodedError): void {
+    const trouble = { code, message: message.slice(0, MAX_TROUBLE_CHARACTERS) };
+    // What is the same again is no news: each is followed by an answer, and that leads here.
+    if (this.#troubles.get(domain)?.message === trouble.message) return;
+    this.#troubles.set(domain, trouble);
+    this.#options.onTrouble();
   }
 }

@@ -46,13 +46,15 @@ const CHECK_MS = 3_600_000;
 export class ServerCertificates implements AsyncDisposable {
   /** What the edges answer an authority's challenges with. */
   readonly challenges = new Challenges();
-  /** Called when names may have a certificate that had none. */
+  /** Called when names may have a certificate that had none, and when one cannot be had. */
   onChange: () => void = () => {};
   readonly #options: ServerCertificatesOptions;
   readonly #table = new CertificateTable(SOURCES);
   readonly #stack = new AsyncDisposableStack();
   /** Those that the authority has issued, by their names. */
   readonly #issued = new Map<string, CertificatePair>();
+  /** Why those that were ordered are not there, by their names. */
+  readonly #failures = new Map<string, CodedError>();
   #given: CertificatePair | undefined;
   #own: EndpointAuthority | undefined;
   #manager: CertificateManager | undefined;
@@ -106,6 +108,12 @@ export class ServerCertificates implements AsyncDisposable {
     }
   }
 
+  /** Why there is no valid certificate for a name of its own that is to be got; undefined when there is one, or it is under way. */
+  faultOf(name: string): CodedError | undefined {
+    const pair = this.#table.lookup(name);
+    return pair !== undefined && isCurrent(pair, Date.now()) ? undefined : this.#failures.get(name);
+  }
+
   /** Begins to get certificates: to be called when the edges listen, since the authority looks there. */
   async start(): Promise<void> {
     const { acme, stateDir, log } = this.#options;
@@ -118,6 +126,11 @@ export class ServerCertificates implements AsyncDisposable {
         ...{ directory, log, challenges: this.challenges, folder: join(stateDir, "acme") },
         ...(dnsHook === undefined ? {} : { dnsHook: await this.#dnsHook(dnsHook) }),
         onCertificate: ({ names, pair }) => this.#onIssued(names, pair),
+        onFailure: ({ names, error, retryAt }) => {
+          const message = `${error.message}; next try at ${retryAt.toISOString()}`;
+          this.#failures.set(names.join(), new CodedError(error.kind, message));
+          this.onChange();
+        },
       }),
     );
     await this.#order();
@@ -219,11 +232,13 @@ export class ServerCertificates implements AsyncDisposable {
     }
     const wanted = new Set(orders.map(({ names }) => names.join()));
     for (const names of this.#issued.keys()) if (!wanted.has(names)) this.#issued.delete(names);
+    for (const names of this.#failures.keys()) if (!wanted.has(names)) this.#failures.delete(names);
     this.#table.set("acme", this.#issued.values());
   }
 
   #onIssued(names: readonly string[], pair: CertificatePair): void {
     this.#issued.set(names.join(), pair);
+    this.#failures.delete(names.join());
     this.#table.set("acme", this.#issued.values());
     this.onChange();
   }

@@ -31,6 +31,8 @@ export interface SessionSetup extends AsyncDisposable {
   readonly proofs: DomainProofs;
   /** The DNS: TXT records by name; a name without an entry has none. */
   readonly records: Map<string, string[]>;
+  /** Why names have no certificate. */
+  readonly faults: Map<string, CodedError>;
   /** Ports that are open, with their rules. */
   readonly ports: Map<number, PublishedRule>;
   /** Sessions that ended, with the reason. */
@@ -60,6 +62,7 @@ export async function setUpSessions(limits: Partial<ServerLimits> = {}): Promise
   const { state } = setup;
   const router = new Router(() => false);
   const ports = new Map<number, PublishedRule>();
+  const faults = new Map<string, CodedError>();
   const ended: SessionSetup["ended"] = [];
   const peers: Peer[] = [];
   const resolved = { ...DEFAULT_SERVER_LIMITS, ...limits };
@@ -72,7 +75,7 @@ export async function setUpSessions(limits: Partial<ServerLimits> = {}): Promise
     publishing: {
       ...{ state, router, log: SILENT },
       addressOf: () => "",
-      certificates: { assertServable() {} },
+      certificates: { assertServable() {}, faultOf: (name) => faults.get(name) },
       onTlsRules() {},
       ports: {
         open(port, rule) {
@@ -97,7 +100,19 @@ export async function setUpSessions(limits: Partial<ServerLimits> = {}): Promise
   const watch = state.names.watchProven((domain) => void sessions.refreshDomain(domain));
   const about = { hostname: "example.test", version: "0", domain: "example.test", httpPort: 80, tlsPort: 443 };
   return {
-    ...{ state, another: setup.another, clock: setup.clock, sessions, router, looks, proofs, records, ports, ended },
+    ...{
+      state,
+      another: setup.another,
+      clock: setup.clock,
+      sessions,
+      router,
+      looks,
+      proofs,
+      records,
+      faults,
+      ports,
+      ended,
+    },
     enrolled: () => setup.tunnel().then(({ tunnel }) => tunnel),
     dial(tunnel, options = {}) {
       const [near, far] = memoryPair(options);
