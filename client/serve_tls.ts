@@ -81,6 +81,9 @@ class TlsVisit {
     if (alpn.includes(ACME_PROTOCOL)) return await this.#answerChallenge(duplex, site, serverName);
     const pair = site.certificate;
     if (pair === undefined) return await this.#refuse(duplex, ALERT_INTERNAL_ERROR, "there is no certificate yet");
+    if (!pair.covers(serverName)) {
+      return await this.#refuse(duplex, ALERT_UNRECOGNIZED_NAME, "the certificate is not for the name");
+    }
     const visitor = await terminateTls(duplex, {
       context: pair.context(),
       handshakeMs: this.#options.handshakeMs ?? HANDSHAKE_MS,
