@@ -11,7 +11,7 @@ import type { Challenges } from "./challenges.ts";
 import { orderCertificate } from "./order_certificate.ts";
 import type { DnsPublisher } from "./proof.ts";
 import { fetchRenewalInfo, renewalId } from "./renewal_info.ts";
-import { type CertificateOrder, WantedCertificate } from "./wanted_certificate.ts";
+import { type CertificateOrder, type FailedOrders, WantedCertificate } from "./wanted_certificate.ts";
 
 /** How certificates are had from a CA. */
 export interface CertificateManagerOptions extends Omit<AcmeAccount, "accountKey"> {
@@ -27,7 +27,7 @@ export interface CertificateManagerOptions extends Omit<AcmeAccount, "accountKey
   readonly now?: () => number;
   /** How often the clock is looked at: a machine may sleep, and then a timer is late. @default 30_000 */
   readonly tickMs?: number;
-  /** Between the first looks at what the CA has decided. @default 1_000 */
+  /** Before the second look at what the CA has decided; then it doubles. @default 250 */
   readonly pollMs?: number;
   /** There is a certificate to serve from now on: one that was stored, or a new one. */
   readonly onCertificate: (event: { names: readonly string[]; pair: CertificatePair }) => void;
@@ -38,6 +38,8 @@ export interface CertificateManagerOptions extends Omit<AcmeAccount, "accountKey
 }
 
 const TICK_MS = 30_000;
+/** Names that failed and were given up are remembered so far; more of them are forgotten from the oldest on. */
+const MAX_REMEMBERED = 1_000;
 
 /**
  * Has certificates for all orders that are wanted, for ever: hands out what is stored, orders what is missing, and renews in time.
@@ -52,7 +54,11 @@ export class CertificateManager implements AsyncDisposable {
   readonly #files: CertificateFiles;
   readonly #wanted = new Map<string, WantedCertificate>();
   readonly #stop = new AbortController();
+  /** What failed and is not wanted at the moment: who comes and goes does not ask the CA more often. */
+  readonly #notWanted = new Map<string, FailedOrders>();
   #current: WantedCertificate | undefined;
+  /** The time at the last look. */
+  #lookedAt = -Infinity;
   #wake = Promise.withResolvers<void>();
   #running: Promise<void> | undefined;
 
@@ -75,6 +81,7 @@ export class CertificateManager implements AsyncDisposable {
     for (const [key, certificate] of this.#wanted) {
       if (byKey.has(key)) continue;
       this.#wanted.delete(key);
+      this.#remember(key, certificate.failed);
       certificate.stop.abort(new CodedError("NOT_FOUND", "The certificate is not wanted any more"));
     }
     const added: WantedCertificate[] = [];
@@ -84,7 +91,8 @@ export class CertificateManager implements AsyncDisposable {
         known.provenBy(order.challenge, this.#now());
         continue;
       }
-      const certificate = new WantedCertificate(order);
+      const certificate = new WantedCertificate(order, this.#notWanted.get(key));
+      this.#notWanted.delete(key);
       this.#wanted.set(key, certificate);
       added.push(certificate);
     }
@@ -112,19 +120,26 @@ export class CertificateManager implements AsyncDisposable {
     const stored = await this.#files.load(names, this.#now());
     if (certificate.stop.signal.aborted) return;
     if (stored.kind === "usable") {
-      certificate.has(stored.pair, this.#now(), "stored");
+      certificate.isStored(stored.pair, this.#now());
       return this.#handOut(names, stored.pair);
     }
     if (stored.kind === "broken") {
       this.#log.warn("stored certificate not used", { names: names.join(", "), reason: stored.error.message });
     }
-    certificate.dueAt = this.#now();
+    certificate.isMissing(this.#now());
+  }
+
+  #remember(key: string, failed: FailedOrders | undefined): void {
+    if (failed === undefined) return;
+    this.#notWanted.set(key, failed);
+    const [oldest] = this.#notWanted.keys();
+    if (this.#notWanted.size > MAX_REMEMBERED && oldest !== undefined) this.#notWanted.delete(oldest);
   }
 
   /** Never fails: what goes wrong is of one certificate. */
   async #run(): Promise<void> {
     while (!this.#stop.signal.aborted) {
-      const now = this.#now();
+      const now = this.#look();
       const all = [...this.#wanted.values()];
       const due = mostUrgent(all.filter(({ dueAt }) => dueAt <= now), now);
       const unasked = all.find(({ askAt }) => askAt <= now);
@@ -134,6 +149,15 @@ export class CertificateManager implements AsyncDisposable {
     }
   }
 
+  /** The time. A clock that was wrong and is set back must not make what was planned by it wait. */
+  #look(): number {
+    const now = this.#now();
+    const back = this.#lookedAt - now;
+    this.#lookedAt = now;
+    if (back > 0 && back !== Infinity) { for (const each of this.#wanted.values()) each.clockSetBack(back, now); }
+    return now;
+  }
+
   async #order(certificate: WantedCertificate): Promise<void> {
     const { names } = certificate;
     const signal = AbortSignal.any([this.#stop.signal, certificate.stop.signal]);
@@ -141,7 +165,7 @@ export class CertificateManager implements AsyncDisposable {
     try {
       const pair = await this.#issue(certificate, signal);
       await this.#save(names, pair);
-      certificate.has(pair, this.#now(), "issued");
+      certificate.isIssued(pair, this.#now());
       if (signal.aborted) return;
       this.#progress(names, `issued until ${pair.notAfter.toISOString()}`);
       this.#handOut(names, pair);
@@ -186,7 +210,7 @@ export class CertificateManager implements AsyncDisposable {
     for (const failed of new Set([certificate, ...others])) {
       const { names } = failed;
       const told = forNames(names, error);
-      const retryAt = new Date(failed.failed(now, told.retryAfterMs));
+      const retryAt = new Date(failed.hasFailed(now, told.retryAfterMs));
       const fields = { names: names.join(", "), code: told.code, reason: told.message, retryAt: retryAt.toISOString() };
       this.#log.warn("certificate order failed", fields);
       this.#tell(() => this.#options.onFailure?.({ name: names[0] ?? "", names, error: told, retryAt }));

@@ -377,6 +377,36 @@ Deno.test("what fails is tried again at once when it may be proven in another wa
   assert.deepEqual(desk.failures.map(({ error }) => error.kind), ["ACME_CHALLENGE_FAILED", "ACME_UNREACHABLE"]);
 });
 
+Deno.test("what has failed is not ordered at once when it is not wanted and then wanted again", async () => {
+  await using desk = new Desk({});
+  await desk.manager.want([A]);
+  await desk.until(() => desk.failures.length === 1, "the failure");
+  await desk.manager.want([]);
+  await desk.manager.want([A]);
+  await desk.manager.want([A, B]);
+  await desk.until(() => desk.failures.length === 2, "the failure of the other");
+  assert.deepEqual(desk.failures.map(({ names: [name] }) => name), ["a.example.com", "b.example.com"]);
+  desk.ahead = 10 * 60_000;
+  await desk.until(() => desk.failures.length === 4, "both failures, later");
+});
+
+Deno.test("a clock that is set back while a failure is waited for makes nothing wait longer", async () => {
+  let ahead = 86_400_000;
+  const seen = Promise.withResolvers<void>();
+  await using desk = new Desk({
+    now() {
+      if (ahead === 0) seen.resolve();
+      return Date.now() + ahead;
+    },
+  });
+  await desk.manager.want([A]);
+  await desk.until(() => desk.failures.length === 1, "the failure");
+  ahead = 0;
+  await seen.promise;
+  ahead = 10 * 60_000;
+  await desk.until(() => desk.failures.length === 2, "the next try");
+});
+
 Deno.test("a CA certificate that is none fails orders, and does not end the care", async () => {
   await using desk = new Desk({ ca: "no PEM" });
   await writeStored(desk, NO_CA);

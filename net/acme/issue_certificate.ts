@@ -15,7 +15,7 @@ export interface IssueRequest {
   readonly places: ProofPlaces;
   /** The certificate that this one follows, as an ARI id (RFC 9773 4.1). */
   readonly replaces?: string | undefined;
-  /** Between looks at what the CA has decided; it doubles up to {@link MAX_POLL_MS}. @default 1_000 */
+  /** Between looks at what the CA has decided; it doubles up to {@link MAX_POLL_MS}. @default 250 */
   readonly pollMs?: number | undefined;
   readonly now: () => number;
   readonly signal: AbortSignal;
@@ -23,7 +23,8 @@ export interface IssueRequest {
   readonly onStep: (step: string) => void;
 }
 
-const FIRST_POLL_MS = 1_000;
+/** Most CAs are done in a second or two; it doubles from look to look, so that a slow one is not asked often. */
+const FIRST_POLL_MS = 250;
 const MAX_POLL_MS = 5_000;
 /** Public CAs decide within seconds, some within a minute. */
 const MAX_DECISION_MS = 5 * 60_000;

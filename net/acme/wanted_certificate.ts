@@ -11,10 +11,18 @@ export interface CertificateOrder {
   readonly challenge: readonly ChallengeType[];
 }
 
-/** However short a certificate lives, the CA is left in peace so long: a clock that is wrong must not become a flood. */
-const MIN_RENEWAL_MS = 10_000;
+/** A new certificate is not replaced so soon, whatever dates and advice say: a clock or a CA that is wrong must not become a flood. */
+const REST_MS = 3_600_000;
+/** One that lives for minutes only rests for a tenth of its life, and at least so long. */
+const MIN_REST_MS = 10_000;
 /** A CA that has no renewal information, or fails to give it, is asked again after this time. */
 const ASK_AGAIN_MS = 6 * 3_600_000;
+
+/** Orders that failed in a row, and when the next may be made, ms since the epoch. */
+export interface FailedOrders {
+  readonly failures: number;
+  readonly retryAt: number;
+}
 
 /** What is known of one wanted certificate, and when something is to be done about it. All times are ms since the epoch. */
 export class WantedCertificate {
@@ -28,11 +36,16 @@ export class WantedCertificate {
   #types: readonly ChallengeType[];
   #pair: CertificatePair | undefined;
   #window: RenewalWindow | undefined;
-  #failures = 0;
+  #failures: number;
+  /** No order before it. */
+  #retryAt: number;
 
-  constructor({ names, challenge }: CertificateOrder) {
+  /** `before`: what was kept of it when it was not wanted for a while. */
+  constructor({ names, challenge }: CertificateOrder, before: FailedOrders = { failures: 0, retryAt: -Infinity }) {
     this.names = names;
     this.#types = challenge;
+    this.#failures = before.failures;
+    this.#retryAt = before.retryAt;
   }
 
   get types(): readonly ChallengeType[] {
@@ -43,13 +56,30 @@ export class WantedCertificate {
     return this.#pair;
   }
 
-  /** There is one, from the CA or from the disk. */
-  has(pair: CertificatePair, now: number, source: "stored" | "issued"): void {
+  /** Undefined when the last order did not fail. */
+  get failed(): FailedOrders | undefined {
+    return this.#failures === 0 ? undefined : { failures: this.#failures, retryAt: this.#retryAt };
+  }
+
+  /** There is one on the disk. */
+  isStored(pair: CertificatePair, now: number): void {
+    this.#pair = pair;
+    this.dueAt = Math.max(renewalTime(pair), this.#retryAt);
+    this.askAt = now;
+  }
+
+  /** There is none. */
+  isMissing(now: number): void {
+    this.dueAt = Math.max(now, this.#retryAt);
+  }
+
+  /** The CA has issued one. */
+  isIssued(pair: CertificatePair, now: number): void {
     this.#pair = pair;
     this.#window = undefined;
     this.#failures = 0;
-    const earliest = source === "issued" ? now + MIN_RENEWAL_MS : -Infinity;
-    this.dueAt = Math.max(renewalTime(pair), earliest);
+    this.#retryAt = now + restMs(pair);
+    this.dueAt = Math.max(renewalTime(pair), this.#retryAt);
     this.askAt = now;
   }
 
@@ -59,10 +89,21 @@ export class WantedCertificate {
   }
 
   /** An order failed. Returns when the next is due. */
-  failed(now: number, retryAfterMs: number | undefined): number {
+  hasFailed(now: number, retryAfterMs: number | undefined): number {
     this.#failures++;
-    this.dueAt = now + retryDelayMs(this.#failures, { retryAfterMs });
+    this.#retryAt = now + retryDelayMs(this.#failures, { retryAfterMs });
+    this.dueAt = this.#retryAt;
     return this.dueAt;
+  }
+
+  /** The clock was set back: nothing is waited for longer than it would have been. */
+  clockSetBack(byMs: number, now: number): void {
+    this.#retryAt -= byMs;
+    this.dueAt -= byMs;
+    // Renewal goes by the dates in the certificate, and the CA's advice is drawn anew.
+    if (this.#failures === 0 && this.#pair !== undefined) this.dueAt = Math.max(renewalTime(this.#pair), this.#retryAt);
+    this.#window = undefined;
+    this.askAt = Math.min(this.askAt, now);
   }
 
   /** It may be proven in other ways from now on, of which one may work. */
@@ -75,6 +116,7 @@ export class WantedCertificate {
   /** Somebody asks for an order now, whatever failed before. */
   hurry(now: number): void {
     this.#failures = 0;
+    this.#retryAt = now;
     this.dueAt = now;
   }
 
@@ -84,8 +126,12 @@ export class WantedCertificate {
     if (info === undefined || this.#pair === undefined || isSame(info.window, this.#window)) return;
     this.#window = info.window;
     // After a failure the ladder decides.
-    if (this.#failures === 0) this.dueAt = suggestedTime(info.window, this.#pair);
+    if (this.#failures === 0) this.dueAt = Math.max(suggestedTime(info.window, this.#pair), this.#retryAt);
   }
+}
+
+function restMs({ notBefore, notAfter }: CertificatePair): number {
+  return Math.max(Math.min(REST_MS, (notAfter.getTime() - notBefore.getTime()) / 10), MIN_REST_MS);
 }
 
 function isSame(a: RenewalWindow, b: RenewalWindow | undefined): boolean {
