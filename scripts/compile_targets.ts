@@ -22,11 +22,19 @@ export interface Program {
   /** Path of its entry point from the repository's root. */
   readonly entry: string;
   readonly include: readonly string[];
+  /** Rights beside those that both have. */
+  readonly permissions?: readonly string[];
 }
 
 /** What `deno task compile` makes. */
 export const PROGRAMS: readonly Program[] = [
-  { name: "spokes", entry: "cli/spokes.ts", include: ["server/store/sqlite_worker.ts"] },
+  {
+    name: "spokes",
+    entry: "cli/spokes.ts",
+    include: ["server/store/sqlite_worker.ts"],
+    // The DNS hook is a program of the operator's, at whatever path; nothing else is started.
+    permissions: ["--allow-run"],
+  },
   { name: "pktriot", entry: "cli/pktriot.ts", include: [] },
 ];
 
@@ -42,8 +50,10 @@ export function compileArguments(program: Program, output: string, target?: Comp
     "compile",
     "--quiet",
     "--frozen",
-    // Neither program starts others or loads native code, so the runtime refuses both.
-    ...["--allow-net", "--allow-read", "--allow-write", "--allow-env", "--allow-sys", "--no-prompt"],
+    // Neither program loads native code, and only one starts others: the runtime refuses the rest.
+    ...["--allow-net", "--allow-read", "--allow-write", "--allow-env", "--allow-sys"],
+    ...(program.permissions ?? []),
+    "--no-prompt",
     // Without it every package of the lock file is embedded. (`--bundle` is 7 % smaller, but parses all code at each
     // start: 70 ms and 56 MB instead of 10 ms and 35 MB for a command that needs none of the lazy modules.)
     "--exclude-unused-npm",
