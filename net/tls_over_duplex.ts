@@ -78,7 +78,9 @@ class TlsDuplex implements Duplex {
     this.closed = carrier.closed;
     socket.on("data", (bytes: Uint8Array) => this.#onData(bytes));
     socket.on("end", () => this.#onEnd());
-    socket.on("error", (error: Error) => this.#fail(error.message, error));
+    socket.on("error", (error: Error) => this.#break(error.message, error));
+    // After the handshake the runtime tells what is wrong with the peer's records in this way alone.
+    socket.on("_tlsError", (error: Error) => this.#break(error.message, error));
     socket.on("drain", () => this.#onDrain());
     socket.once("close", () => this.#onClose());
     carrier.closed.then(() => this.#onClose());
@@ -157,7 +159,7 @@ class TlsDuplex implements Duplex {
   /** Without a close_notify before it, the end was made by whoever cut the connection. */
   #onCarrierEnd(): void {
     const { ended } = (this.#socket as unknown as { _readableState: { ended: boolean } })._readableState;
-    if (!ended) this.#fail("The connection ended without close_notify");
+    if (!ended) this.#break("The connection ended without close_notify");
   }
 
   #onEnd(): void {
@@ -171,11 +173,14 @@ class TlsDuplex implements Duplex {
     this.#drained = null;
   }
 
-  /** What the runtime has to say about a failure is still told. */
   #onClose(): void {
-    if (this.#readEnded && this.#writeFinished) return;
-    this.#fail("The connection was reset");
-    void this.#carrier.finish();
+    if (!this.#readEnded || !this.#writeFinished) this.#break("The connection was reset");
+  }
+
+  /** The peer is still told by an alert, if the runtime has made one. */
+  #break(message: string, cause?: unknown): void {
+    this.#fail(message, cause);
+    void this.#carrier.finish().then(() => this.#socket.destroy());
   }
 
   #fail(message: string, cause?: unknown): StreamResetError {

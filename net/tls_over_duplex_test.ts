@@ -13,6 +13,8 @@ import { readCertificatePair } from "./certificate.ts";
 import { TlsCarrier } from "./tls_carrier.ts";
 import { terminateTls } from "./tls_over_duplex.ts";
 
+/** A record of application data. */
+const FORGED = Uint8Array.from([23, 3, 3, 0, 32, ...new Array(32).fill(5)]);
 const OPTIONS = { handshakeMs: 10_000, alpn: ["http/1.1"] };
 
 /** A TLS client over TCP, and what became of its connection after `carry`. */
@@ -131,23 +133,30 @@ Deno.test("terminateTls() fails when its connection is reset under it", async ()
   await assert.rejects(ended, { kind: "STREAM_RESET" });
 });
 
-Deno.test("TLS that ends without close_notify was cut", async () => {
-  const [dialled, accepted] = await tcpPair();
-  const certificate = await sharedCertificate();
-  const carrier = new TlsCarrier(dialled);
-  const client = tls.connect({
-    ...{ socket: carrier as never, servername: TEST_NAME, ca: certificate.authority },
+for (
+  const [what, interfere] of [
+    ["ends without close_notify was cut", (under) => under.closeWrite()],
+    ["goes on with something else was cut", (under) => under.write(crypto.getRandomValues(new Uint8Array(3000)))],
+    ["goes on with a record that nobody encrypted was cut", (under) => under.write(FORGED)],
+  ] as [string, (under: Duplex) => unknown][]
+) {
+  Deno.test(`TLS that ${what}`, async () => {
+    const [dialled, accepted] = await tcpPair();
+    const certificate = await sharedCertificate();
+    const client = tls.connect({ socket: asSocket(dialled), servername: TEST_NAME, ca: certificate.authority });
+    client.on("error", () => {}); // It is told by an alert.
+    const ended = await terminateTls(accepted, { ...OPTIONS, context: readCertificatePair(certificate).context() });
+    client.write("part of a whole");
+    assert.equal(new TextDecoder().decode(await ended.read() ?? undefined), "part of a whole");
+    await interfere(dialled);
+    await assert.rejects(async () => await ended.read(), { kind: "STREAM_RESET" });
+    await assert.rejects(async () => await ended.write(new Uint8Array(10)), { kind: "STREAM_RESET" });
+    ended.reset();
+    client.destroy();
+    dialled.reset();
+    await Promise.all([dialled.closed, accepted.closed]);
   });
-  const ended = await terminateTls(accepted, { ...OPTIONS, context: readCertificatePair(certificate).context() });
-  client.write("part of a whole");
-  assert.equal(new TextDecoder().decode(await ended.read() ?? undefined), "part of a whole");
-  await dialled.closeWrite();
-  await assert.rejects(async () => await ended.read(), { kind: "STREAM_RESET" });
-  ended.reset();
-  client.destroy();
-  dialled.reset();
-  await Promise.all([dialled.closed, accepted.closed]);
-});
+}
 
 Deno.test("TLS reads no more than a stream may hold while its plaintext is not taken", async () => {
   let given = 0;
