@@ -23,9 +23,10 @@ export class Wire implements AsyncDisposable {
   readonly #duplex: SocketDuplex;
   #buffer = Buffer.alloc(0);
 
-  constructor(socket: net.Socket) {
+  /** `duplex` is how the socket is read, when it is not a plain one. */
+  constructor(socket: net.Socket, duplex: SocketDuplex = new SocketDuplex(socket)) {
     this.socket = socket;
-    this.#duplex = new SocketDuplex(socket);
+    this.#duplex = duplex;
   }
 
   /** Settles when the connection is no more. */

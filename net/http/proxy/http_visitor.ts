@@ -54,6 +54,8 @@ class HttpVisitor {
     void this.#visitor.closed.then(() => this.#onGone());
     draining.addEventListener("abort", this.#onDrain, { once: true });
     deadline.replace(limits.firstByteMs, this.#onIdle);
+    // A handshake may have begun before the drain and ended behind it.
+    if (draining.aborted) this.#onDrain();
     try {
       await this.#serve();
     } catch (error) {
