@@ -28,6 +28,11 @@ async function configured(config: unknown = CONFIG) {
 const BAD_INPUT: [command: string, code: number, message: RegExp][] = [
   ["route http add --domain blog.example.com --http 99999", 2, /^error E5007: .*1 to 65535/],
   ["route http add --domain blog.example.com", 2, /^error E5007: The rule leads nowhere\. /],
+  [
+    "route http add --destination 10.0.0.7 --tls 443",
+    2,
+    /^error E5007: --tls says where HTTPS leads.*--http.*--redirect/,
+  ],
   ["route http add --http 80 --webroot .", 2, /^error E5007: The rule leads to several places\. /],
   ["route http add --http 80 --insecure-upstream", 2, /^error E5007: --insecure-upstream is for https:/],
   ["route http add --domain http://a.example.com --http 80", 2, /^error E4003: .*without http:\/\//],

@@ -10,6 +10,10 @@ const TCP_HEAD = ["Port", "Destination", "Destination Port"] as const;
 /** What the server says of rules, by their id; empty when it was not asked. */
 type States = ReadonlyMap<string, RuleState>;
 
+/** The server ends the TLS of a rule that says nothing about it only with a certificate. */
+const NO_HTTPS = "visitors are redirected to HTTPS, for which the server has no certificate: " +
+  "use --letsencrypt, --ca, --tls or --tls-at, or add it without --redirect";
+
 const NO_STATES: States = new Map();
 
 /** HTTP rules as the table of `info`, `start` and `ls`. */
@@ -50,10 +54,14 @@ export function renderInactive(states: Iterable<RuleState>): string[] {
 }
 
 /** What is amiss with rules that visitors can reach all the same. */
-export function renderWarnings(states: Iterable<RuleState>): string[] {
-  return [...states].filter(({ state, message }) => state === "active" && message !== undefined).map((
-    { id, message, code },
-  ) => escapeText(`Warning: ${id}: ${message}${code === undefined ? "" : ` (${code})`}`));
+export function renderWarnings(states: Iterable<RuleState>, http: readonly HttpEntry[] = []): string[] {
+  const redirected = new Set(http.filter(({ redirect }) => redirect === true).map(entryId));
+  return [...states].filter(({ state }) => state === "active").flatMap(({ id, message, code, address }) => {
+    const reason = message ?? (redirected.has(id) && address?.startsWith("http://") ? NO_HTTPS : undefined);
+    return reason === undefined
+      ? []
+      : [escapeText(`Warning: ${id}: ${reason}${code === undefined ? "" : ` (${code})`}`)];
+  });
 }
 
 /** TCP rules and kept ports as the table of `info`, `start` and `ls`. */
@@ -95,7 +103,7 @@ export function renderRules(
   const lines: string[] = [];
   if (http.length > 0) lines.push("HTTP rules:", ...renderHttpTable(http, states), "");
   if (tcp.length > 0) lines.push("TCP rules:", ...renderTcpTable(tcp), "");
-  const amiss = [...renderInactive(states.values()), ...renderWarnings(states.values())];
+  const amiss = [...renderInactive(states.values()), ...renderWarnings(states.values(), http)];
   if (amiss.length > 0) lines.push(...amiss, "");
   const httpFirewalls = http.filter(hasFirewall).map(({ domain, firewall }) => ({ rule: domain, firewall }));
   const tcpFirewalls = tcp.filter(hasFirewall).map(({ port, firewall }) => ({ rule: port, firewall }));

@@ -1,6 +1,8 @@
 import { deepEqual } from "node:assert/strict";
 import { renderInfo } from "./info.ts";
-import { renderDefaultTable, renderHttpTable, renderTcpTable } from "./render_rules.ts";
+import { renderDefaultTable, renderHttpTable, renderRules, renderTcpTable } from "./render_rules.ts";
+import { leadsTo } from "./target_columns.ts";
+import type { RuleState } from "../../protocol/message.ts";
 import { jsonOfRule } from "./live_states.ts";
 import { renderReady } from "./serve_session.ts";
 import { renderRunning } from "./start.ts";
@@ -75,6 +77,32 @@ Deno.test("renderInfo() says why a rule is inactive", () => {
     ]),
   );
   deepEqual(lines.slice(-2), ["", "Inactive: http/b.example.com: it expired on\\n2026-01-01 (E6006)"]);
+});
+
+Deno.test("renderRules() warns of a redirect to HTTPS that nobody answers", () => {
+  const http = ["a", "b", "c"].map((name) => ({
+    domain: `${name}.test`,
+    target: "127.0.0.1:80",
+    redirect: name !== "c",
+  }));
+  const states = new Map(
+    http.map(({ domain }): [string, RuleState] => {
+      const address = domain === "b.test" ? "https://b.test" : `http://${domain}`;
+      return [`http/${domain}`, { id: `http/${domain}`, state: "active", address }];
+    }),
+  );
+  const warnings = renderRules({ http, tcp: [] }, states).filter((line) => line.startsWith("Warning"));
+  deepEqual(warnings.map((line) => /^Warning: (\S+): .*no certificate/.exec(line)?.[1]), ["http/a.test"]);
+});
+
+Deno.test("leadsTo() tells both ways of a rule whose TLS is passed on", () => {
+  const tls = { target: "10.0.0.7:443" };
+  deepEqual([
+    leadsTo({ target: "10.0.0.7:80", tls }),
+    leadsTo({ target: "10.0.0.7:80", tls, redirect: true }),
+    leadsTo({ tls, redirect: true }),
+    leadsTo({ target: "10.0.0.7:80", redirectTo: "https://b.test" }),
+  ], ["10.0.0.7:443, plain HTTP -> 10.0.0.7:80", "10.0.0.7:443", "10.0.0.7:443", "https://b.test"]);
 });
 
 Deno.test("renderReady() says what is ready, and until when", () => {

@@ -57,6 +57,7 @@ async function entryFromOptions(
   options: RouteHttpAddOptions,
   { domain, before }: { domain: string; before: HttpEntry | undefined },
 ): Promise<Omit<HttpEntry, "firewall">> {
+  assertPlainLeads(options);
   const target = leadsNowhere(options) ? undefined : await targetFromOptions(options);
   if (options.insecureUpstream === true && target?.startsWith("https://") !== true) {
     throw usageError("--insecure-upstream is for https:// targets", { fix: "Leave it away." });
@@ -81,6 +82,18 @@ function leadsNowhere({ target, webroot, http, destination, ...options }: RouteH
   if (target !== undefined || webroot !== undefined || http !== undefined) return false;
   if (options.redirectTo !== undefined) return destination === undefined;
   return options.redirect === true && options.tls !== undefined && parseHostPort(destination ?? "") === undefined;
+}
+
+/** Whoever says where TLS leads easily forgets that visitors of plain HTTP come as well. @throws {CommandError} USAGE */
+function assertPlainLeads(
+  { target, webroot, http, destination, tls, redirect, redirectTo }: RouteHttpAddOptions,
+): void {
+  if (tls === undefined || redirect === true || redirectTo !== undefined) return;
+  if (target !== undefined || webroot !== undefined || http !== undefined) return;
+  if (parseHostPort(destination ?? "") !== undefined) return;
+  throw usageError("--tls says where HTTPS leads, and nothing says where plain HTTP does", {
+    fix: "Give its port with --http, or answer it with --redirect.",
+  });
 }
 
 /** Stands for the users that the rule will have, before anybody is asked for a password. */

@@ -140,11 +140,12 @@ Deno.test("route http add --ca --key checks both files at once, and writes whole
     testCertificate("*.example.org"),
   ]);
   const old = await signLeaf(await createCa(0), DOMAIN, 1_000);
-  async function add(certificate: string | undefined, key: string) {
+  async function add(certificate: string | undefined, key: string, mode = 0o600) {
     const [ca, keyFile] = [join(file.folder, "chain.pem"), join(file.folder, "key.pem")];
     if (certificate === undefined) await Deno.remove(ca);
     else await Deno.writeTextFile(ca, certificate);
     await Deno.writeTextFile(keyFile, key);
+    await Deno.chmod(keyFile, mode);
     return await file.run([...ADD, "--http", "80", "--ca", ca, "--key", keyFile]);
   }
   const cases: [certificate: string, key: string, message: RegExp][] = [
@@ -159,6 +160,8 @@ Deno.test("route http add --ca --key checks both files at once, and writes whole
     match(err[0] ?? "", message);
   }
   match((await add(undefined, right.key)).err[0] ?? "", /^error E6002: .*chain\.pem": it does not exist/);
+  // What `start` would refuse is refused here.
+  match((await add(right.certificate, right.key, 0o644)).err[0] ?? "", /^error E6002: .*key\.pem": others may open it/);
   equal((await add(wild.certificate, wild.key)).code, 0);
   equal((await add(right.certificate, right.key)).code, 0);
   const { folder } = file;

@@ -23,7 +23,7 @@ export async function routeLs(
     io.print([
       ...(options.kind === "http" ? renderHttpTable(config.http, states) : renderTcpTable(config.tcp)),
       ...renderInactive(listed),
-      ...renderWarnings(listed),
+      ...renderWarnings(listed, config.http),
     ]);
   }
   reportMissing(context, live);

@@ -134,7 +134,7 @@ function logRules(log: Log, states: readonly RuleState[], known: Map<string, Rul
   for (const state of states) {
     const last = known.get(state.id);
     known.set(state.id, state);
-    if (last?.state === state.state && last.code === state.code) continue;
+    if (last?.state === state.state && last.code === state.code && last.address === state.address) continue;
     const { code, message: reason } = state;
     if (state.state === "active" && reason !== undefined) {
       log.warn("rule has a fault", { rule: state.id, code, reason });

@@ -59,7 +59,7 @@ function renderState({ http, tcp }: Pick<ClientConfig, "http" | "tcp">, state: R
   if (state.state === "inactive") return renderInactive([state]);
   const entry = http.find((rule) => entryId(rule) === state.id);
   const target = entry === undefined ? tcp.find((rule) => entryId(rule) === state.id)?.target : leadsTo(entry);
-  return [renderArrow(state.address ?? state.id, target ?? "default page"), ...renderWarnings([state])];
+  return [renderArrow(state.address ?? state.id, target ?? "default page"), ...renderWarnings([state], http)];
 }
 
 interface Running {

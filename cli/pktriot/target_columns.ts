@@ -26,9 +26,14 @@ export function targetColumns(text: string): TargetColumns {
   }
 }
 
-/** Where a rule leads, for one line of text. */
-export function leadsTo({ target, redirectTo, tls }: Pick<HttpEntry, "target" | "redirectTo" | "tls">): string {
-  if (target !== undefined) return target;
-  if (redirectTo !== undefined) return typeof redirectTo === "string" ? redirectTo : redirectTo.url;
-  return typeof tls === "object" && "target" in tls ? tls.target : "";
+/** Where a rule leads, for one line of text; where TLS is passed on, that comes first. */
+export function leadsTo(
+  { target, redirectTo, redirect, tls }: Pick<HttpEntry, "target" | "redirectTo" | "redirect" | "tls">,
+): string {
+  const passedOn = typeof tls === "object" && "target" in tls ? tls.target : undefined;
+  if (passedOn !== undefined) {
+    return target === undefined || redirect === true ? passedOn : `${passedOn}, plain HTTP -> ${target}`;
+  }
+  if (redirectTo === undefined) return target ?? "";
+  return typeof redirectTo === "string" ? redirectTo : redirectTo.url;
 }
