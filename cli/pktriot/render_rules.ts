@@ -1,8 +1,9 @@
 import type { RuleState } from "../../protocol/message.ts";
 import { escapeText } from "../escape_text.ts";
+import { formatHostPort } from "../parse_listen.ts";
 import { renderTable } from "../table.ts";
 import type { FirewallEntry, HttpEntry, TcpEntry } from "./config.ts";
-import { targetColumns } from "./target_columns.ts";
+import { redirectUrl, type TargetColumns, targetColumns } from "./target_columns.ts";
 
 const HTTP_HEAD = ["Domain", "Destination", "HTTP", "Secure", "TLS", "Document Root"] as const;
 const TCP_HEAD = ["Port", "Destination", "Destination Port"] as const;
@@ -28,13 +29,22 @@ export function renderDefaultTable(hostname: string, states: States = NO_STATES)
 }
 
 /** A rule without `tls` is secure if the server has a certificate for it, which only the server knows. */
-function httpRow({ domain, target, tls }: HttpEntry, state: RuleState | undefined): (string | number | boolean)[] {
-  const passedThrough = typeof tls === "object" && "target" in tls ? targetColumns(tls.target) : undefined;
-  const { destination, port, documentRoot } = target === undefined
-    ? { destination: passedThrough?.destination ?? "", port: 0, documentRoot: undefined }
-    : targetColumns(target);
+function httpRow(entry: HttpEntry, state: RuleState | undefined): (string | number | boolean)[] {
+  const { domain, tls } = entry;
+  const passedOn = typeof tls === "object" && "target" in tls ? targetColumns(tls.target) : undefined;
+  const { destination, port, documentRoot } = plainColumns(entry, passedOn?.destination);
+  // Another host than that of the row is told.
+  const tlsColumn = passedOn === undefined || passedOn.destination === destination
+    ? passedOn?.port ?? 0
+    : formatHostPort({ hostname: passedOn.destination, port: passedOn.port });
   const secure = tls !== undefined || isSecure(state) === true;
-  return [domain, destination, port, secure, passedThrough?.port ?? 0, documentRoot ?? "--"];
+  return [domain, destination, port, secure, tlsColumn, documentRoot ?? "--"];
+}
+
+/** Where plain HTTP leads; a rule that has nothing for it shows where TLS does. */
+function plainColumns({ target, redirectTo }: HttpEntry, passedOn = ""): TargetColumns {
+  if (redirectTo !== undefined) return { destination: `redirect to ${redirectUrl(redirectTo)}`, port: 0 };
+  return target === undefined ? { destination: passedOn, port: 0 } : targetColumns(target);
 }
 
 function isSecure(state: RuleState | undefined): boolean | undefined {

@@ -35,23 +35,27 @@ Deno.test("renderHttpTable() shows which rules are secure, and the port that is 
     { domain: "e.example.com", target: "127.0.0.1:80" },
     { domain: "f.example.com", redirectTo: "https://www.example.com" },
     { domain: "g.example.com", redirect: true, tls: { target: "10.0.0.7:8443" } },
+    { domain: "h.example.com", target: "10.0.0.7:80", tls: { target: "10.0.0.8:443" } },
+    { domain: "i.example.com", target: "/srv/i", tls: { target: "10.0.0.8:443" } },
   ];
   const states = new Map([
     ["http/e.example.com", { id: "http/e.example.com", state: "active", address: "https://e.example.com" } as const],
     ["http/f.example.com", { id: "http/f.example.com", state: "active", address: "http://f.example.com" } as const],
   ]);
   deepEqual(renderHttpTable(entries, states), [
-    "+---------------+---------------+------+--------+------+---------------+",
-    "| Domain        | Destination   | HTTP | Secure | TLS  | Document Root |",
-    "+---------------+---------------+------+--------+------+---------------+",
-    "| a.example.com | 192.168.1.101 | 80   | true   | 443  | --            |",
-    "| b.example.com |               | 0    | true   | 0    | /srv/b        |",
-    "| c.example.com | 127.0.0.1     | 80   | true   | 0    | --            |",
-    "| d.example.com | 127.0.0.1     | 80   | true   | 0    | --            |",
-    "| e.example.com | 127.0.0.1     | 80   | true   | 0    | --            |",
-    "| f.example.com |               | 0    | false  | 0    | --            |",
-    "| g.example.com | 10.0.0.7      | 0    | true   | 8443 | --            |",
-    "+---------------+---------------+------+--------+------+---------------+",
+    "+---------------+-------------------------------------+------+--------+--------------+---------------+",
+    "| Domain        | Destination                         | HTTP | Secure | TLS          | Document Root |",
+    "+---------------+-------------------------------------+------+--------+--------------+---------------+",
+    "| a.example.com | 192.168.1.101                       | 80   | true   | 443          | --            |",
+    "| b.example.com |                                     | 0    | true   | 0            | /srv/b        |",
+    "| c.example.com | 127.0.0.1                           | 80   | true   | 0            | --            |",
+    "| d.example.com | 127.0.0.1                           | 80   | true   | 0            | --            |",
+    "| e.example.com | 127.0.0.1                           | 80   | true   | 0            | --            |",
+    "| f.example.com | redirect to https://www.example.com | 0    | false  | 0            | --            |",
+    "| g.example.com | 10.0.0.7                            | 0    | true   | 8443         | --            |",
+    "| h.example.com | 10.0.0.7                            | 80   | true   | 10.0.0.8:443 | --            |",
+    "| i.example.com |                                     | 0    | true   | 10.0.0.8:443 | /srv/i        |",
+    "+---------------+-------------------------------------+------+--------+--------------+---------------+",
   ]);
 });
 

@@ -53,12 +53,17 @@ export function requestOptionsOf(options: RequestOptions): RequestEntry {
   };
 }
 
+/** Users whose passwords are not known yet: nobody is asked for one that would be refused. */
+export const TO_BE_ASKED: NonNullable<HttpEntry["basicAuth"]> = [];
+
 /** TLS that is passed on unread leaves nothing that an option could be about. @throws {CodedError} OPTION_NEEDS_PLAINTEXT */
 export function assertReadable(entry: Omit<HttpEntry, "firewall">): void {
   if (!isPassedThrough(entry.tls)) return;
   for (const [key, flag] of Object.entries(FLAGS)) {
     if (entry[key as keyof typeof FLAGS] === undefined) continue;
-    const kept = key === "basicAuth" ? " (which the rule has; --without-basic-auth lets everybody in)" : "";
+    const kept = key === "basicAuth" && entry.basicAuth !== TO_BE_ASKED
+      ? " (which the rule has; --without-basic-auth lets everybody in)"
+      : "";
     throw new CodedError(
       "OPTION_NEEDS_PLAINTEXT",
       `${flag}${kept} cannot be used with --tls: the target alone can read what visitors send`,

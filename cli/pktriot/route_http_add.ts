@@ -12,7 +12,7 @@ import { type ClientConfig, clientConfigSchema, type HttpEntry } from "./config.
 import { findConfig } from "./config_path.ts";
 import { putAcmeEmail, putHttp } from "./edit_rules.ts";
 import { httpOptionsOf } from "./http_options_of.ts";
-import { assertReadable, type RequestOptions, requestOptionsOf } from "./request_options.ts";
+import { assertReadable, type RequestOptions, requestOptionsOf, TO_BE_ASKED } from "./request_options.ts";
 import { leadsTo } from "./target_columns.ts";
 import { targetFromOptions, type TargetOptions } from "./target_options.ts";
 import { tlsFromOptions, type TlsOptions } from "./tls_options.ts";
@@ -99,7 +99,7 @@ function assertPlainLeads(
 /** Stands for the users that the rule will have, before anybody is asked for a password. */
 function keptUsers({ basicAuth, withoutBasicAuth }: BasicAuthOptions, before: HttpEntry | undefined) {
   if (withoutBasicAuth === true) return undefined;
-  return basicAuth === undefined ? before?.basicAuth : [];
+  return basicAuth === undefined ? before?.basicAuth : TO_BE_ASKED;
 }
 
 /** Whether the name is under the server's domain, whose names share their certificate authority's limits. */

@@ -192,6 +192,8 @@ Deno.test("route http add --basic-auth keeps hashes only, and who could come in 
   match(err[0] ?? "", /E4017: --basic-auth \(which the rule has; --without-basic-auth lets everybody in\)/);
   equal((await file.run([...http, "--without-basic-auth"])).code, 0);
   equal(await users(), undefined);
+  const asked = await file.run([...http, "--tls", "443", "--basic-auth", "anna"]);
+  match(asked.err[0] ?? "", /E4017: --basic-auth cannot be used with --tls/);
 });
 
 Deno.test("route http add --basic-auth wants one password for each user", async () => {

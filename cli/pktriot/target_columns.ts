@@ -34,6 +34,10 @@ export function leadsTo(
   if (passedOn !== undefined) {
     return target === undefined || redirect === true ? passedOn : `${passedOn}, plain HTTP -> ${target}`;
   }
-  if (redirectTo === undefined) return target ?? "";
+  return redirectTo === undefined ? target ?? "" : redirectUrl(redirectTo);
+}
+
+/** Where `redirectTo` sends visitors. */
+export function redirectUrl(redirectTo: NonNullable<HttpEntry["redirectTo"]>): string {
   return typeof redirectTo === "string" ? redirectTo : redirectTo.url;
 }
