@@ -31,6 +31,7 @@ export {
   spawnSpokes,
   type SpokesProcess,
 } from "./harness/processes.ts";
+export { ACME_PROGRAMS, type Browser, secure, serialShown, startBrowser, stepsOf } from "./harness/acme.ts";
 export { SOAK, type TempDir, tempDir } from "./harness/machine.ts";
 export { eventually, within } from "./harness/wait.ts";
 export { fill, sha256 } from "./harness/bytes.ts";

@@ -13,10 +13,18 @@ const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as con
 const DAY_MS = 86_400_000;
 
 /** Makes an authority and a certificate for the names, both good for a day. */
-export async function testCertificate(...names: string[]): Promise<TestCertificate> {
+export function testCertificate(...names: string[]): Promise<TestCertificate> {
+  return testCertificateFor(names, { days: 1 });
+}
+
+/** Makes an authority and a certificate for the names, both good for so many days from now on. */
+export async function testCertificateFor(
+  names: readonly string[],
+  { days }: { days: number },
+): Promise<TestCertificate> {
   await import("reflect-metadata");
   const x509 = await import("@peculiar/x509");
-  const validity = { notBefore: new Date(Date.now() - DAY_MS), notAfter: new Date(Date.now() + DAY_MS) };
+  const validity = { notBefore: new Date(Date.now() - DAY_MS), notAfter: new Date(Date.now() + days * DAY_MS) };
   const authorityKeys = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
   const authority = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: "01",

@@ -34,14 +34,24 @@ export function runProgram(
   return run(Deno.execPath(), commandOf(name, args), options);
 }
 
+/** How one of our programs is started. */
+export interface ProgramSetup {
+  /** Added to its environment. */
+  env?: Record<string, string>;
+  /** How far its clock is ahead, as the program `faketime` takes it: `+70d`. */
+  ahead?: string;
+}
+
 /** Starts one of our programs. */
 export function spawnProgram(
   name: "spokes" | "pktriot",
   args: readonly string[],
-  { env = {} }: { env?: Record<string, string> } = {},
+  { env = {}, ahead }: ProgramSetup = {},
 ): ProgramProcess {
   const log = new CapturedLog();
-  const program = spawn(Deno.execPath(), commandOf(name, ["--log-format", "json", ...args]), {
+  const command = [Deno.execPath(), ...commandOf(name, ["--log-format", "json", ...args])];
+  const [file = "", ...rest] = ahead === undefined ? command : ["faketime", "-f", ahead, ...command];
+  const program = spawn(file, rest, {
     env,
     onErrorLine: (line) => addLine(log, line),
     endSignal: "SIGKILL",

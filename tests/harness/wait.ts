@@ -17,7 +17,7 @@ export async function within<T>(promise: Promise<T>, what: string, ms: number = 
 /** Looks again and again until `look` gives something, for facts that nobody announces. */
 export async function eventually<T>(
   look: () => T | Promise<T>,
-  what: string,
+  what: string | (() => string),
   ms: number = PATIENCE_MS,
 ): Promise<Exclude<T, undefined | null | false>> {
   const end = performance.now() + ms;
@@ -26,7 +26,9 @@ export async function eventually<T>(
     if (found !== undefined && found !== null && found !== false) {
       return found as Exclude<T, undefined | null | false>;
     }
-    if (performance.now() > end) throw new Error(`Cannot wait any longer for ${what}: ${ms} ms`);
+    if (performance.now() > end) {
+      throw new Error(`Cannot wait any longer for ${typeof what === "string" ? what : what()}: ${ms} ms`);
+    }
     await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
   }
 }
