@@ -29,6 +29,8 @@ export type { ListenAddress, ServerOptions } from "./server/options.ts";
 export { DEFAULT_SERVER_LIMITS, type ServerLimits } from "./server/limits.ts";
 export type { CreateEnrolmentTokenOptions } from "./server/state/enrolment_tokens.ts";
 export { connect, type Tunnel } from "./client/client.ts";
+export type { Duplex } from "./net/duplex.ts";
+export { type Destination, formatDestination, parseDestination } from "./protocol/destination.ts";
 export { createChild, enrol, type Enrolment } from "./client/enrol.ts";
 export type {
   ClientAcmeOptions,

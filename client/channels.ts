@@ -1,36 +1,19 @@
 import type { ChannelStream } from "../net/channel_stream.ts";
 import { DataChannel } from "../net/data_channel.ts";
 import { Deadline } from "../net/deadline.ts";
-import type { Duplex } from "../net/duplex.ts";
 import type { Logger } from "../net/log.ts";
-import { requestUpgrade } from "../net/upgrade.ts";
 import { toCodedError } from "../protocol/errors.ts";
-import { DOORS, MAX_CHANNELS_PER_SESSION } from "../protocol/limits.ts";
+import { MAX_CHANNELS_PER_SESSION } from "../protocol/limits.ts";
 import type { StreamOpen } from "../protocol/stream_message.ts";
-import { dialServer } from "./dial_server.ts";
-import type { ResolvedServerAddress } from "./server_address.ts";
-
-/** Dials at once: enough to fill a pool quickly, too few to look like a flood. */
-const PARALLEL_DIALS = 8;
-/** The server answers an upgrade within this time: a dial that hangs would keep its place among the parallel ones. */
-const UPGRADE_TIMEOUT_MS = 10_000;
-/** A server that does not close a retired channel in this time has lost it. */
-const RETIRE_TIMEOUT_MS = 2_000;
-/** A channel silent for so long is pinged, and closed when it stays silent. */
-const LIVENESS = { silenceMs: 25_000, pongMs: 10_000 } as const;
+import { type ChannelDial, dialChannel, LIVENESS, PARALLEL_DIALS, RETIRE_TIMEOUT_MS } from "./dial_channel.ts";
 
 /** What the data channels of a session need. */
-export interface ChannelsOptions {
-  address: ResolvedServerAddress;
-  /** `id.secret` of the session. */
-  credential: string;
+export interface ChannelsOptions extends ChannelDial {
   onStream: (stream: ChannelStream, open: StreamOpen) => Promise<void>;
   log: Logger;
-  /** @default 10_000 */
-  upgradeMs?: number;
 }
 
-/** The data channels of one session at the client: dials as many as the server asks for. */
+/** The data channels of one session on which the server opens streams: dials as many as the server asks for. */
 export class Channels {
   readonly #options: ChannelsOptions;
   readonly #channels = new Set<DataChannel>();
@@ -110,11 +93,10 @@ export class Channels {
 
   /** A dial that fails is not repeated here: the server asks again while it needs more. */
   async #dial(): Promise<void> {
-    const { address, log, onStream } = this.#options;
+    const { log, onStream } = this.#options;
     const { signal } = this.#ending;
     try {
-      const duplex = await dialServer(address, signal);
-      const initial = await this.#upgrade(duplex);
+      const { duplex, initial } = await dialChannel(this.#options, { opener: "server", signal });
       if (signal.aborted || this.#retiring) return duplex.reset();
       const channel = new DataChannel(duplex, {
         client: true,
@@ -137,25 +119,6 @@ export class Channels {
       if (signal.aborted) return;
       const { code, message } = toCodedError(error);
       log.warn("data channel failed", { code, reason: message });
-    }
-  }
-  async #upgrade(duplex: Duplex): Promise<Uint8Array> {
-    const { address, credential, upgradeMs = UPGRADE_TIMEOUT_MS } = this.#options;
-    const { signal } = this.#ending;
-    const abort = (): void => duplex.reset();
-    signal.addEventListener("abort", abort, { once: true });
-    using _deadline = new Deadline(upgradeMs, () => duplex.reset(new Error("no answer in time")));
-    try {
-      return await requestUpgrade(duplex, {
-        host: address.sni,
-        path: `${DOORS.data}?opener=server`,
-        bearer: credential,
-      });
-    } catch (error) {
-      duplex.reset();
-      throw error;
-    } finally {
-      signal.removeEventListener("abort", abort);
     }
   }
 }

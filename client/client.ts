@@ -1,7 +1,9 @@
 import { backoffMs } from "../net/backoff.ts";
 import type { ControlChannel } from "../net/control_channel.ts";
 import { Deadline } from "../net/deadline.ts";
+import type { Duplex } from "../net/duplex.ts";
 import { type Logger, SILENT } from "../net/log.ts";
+import { type Destination, toDestination } from "../protocol/destination.ts";
 import { CodedError, errorFromWire, ProtocolError, toCodedError } from "../protocol/errors.ts";
 import type {
   ControlMessage,
@@ -12,15 +14,18 @@ import type {
   Welcome,
 } from "../protocol/message.ts";
 import type { RequestMethod, RequestParams, RequestResult } from "../protocol/request.ts";
-import { VERSION } from "../protocol/version.ts";
-import { Channels } from "./channels.ts";
 import { DesiredRules } from "./desired_rules.ts";
 import { dialControl, greet } from "./dial_control.ts";
+import { helloOf } from "./hello.ts";
 import type { ClientEvent, ClientRule, ConnectOptions } from "./options.ts";
 import { PendingRequests } from "./pending_requests.ts";
 import { type ResolvedServerAddress, resolveServerAddress } from "./server_address.ts";
 import { serveStream } from "./serve_stream.ts";
+import { SessionChannels } from "./session_channels.ts";
+import type { Tunnel } from "./tunnel.ts";
 import { watchNetwork } from "./watch_network.ts";
+
+export type { Tunnel } from "./tunnel.ts";
 
 /** Without its control channel a session's streams live so long; the server has the same limit. */
 const RESUME_MS = 15_000;
@@ -34,23 +39,6 @@ const FINAL: ReadonlySet<string> = new Set([
   "TAKEN_OVER",
   "ALREADY_RUNNING",
 ]);
-
-/** A running client. */
-export interface Tunnel extends AsyncDisposable {
-  readonly id: string;
-  readonly name: string;
-  /** The assigned hostname. */
-  readonly hostname: string;
-  readonly server: Welcome["server"];
-  /** Publishes these rules and no others; resolves when the server has said what became of each. @throws {CodedError} TARGET_INVALID, RULE_INVALID, SESSION_CLOSED */
-  setRules(rules: readonly ClientRule[]): Promise<readonly RuleState[]>;
-  /** Asks the server for something. @throws {CodedError} its refusal, or SESSION_CLOSED */
-  request<M extends RequestMethod>(method: M, params: RequestParams<M>): Promise<RequestResult<M>>;
-  /** Settles when the client has ended: with the reason, or `undefined` after `stop()`. */
-  readonly closed: Promise<CodedError | undefined>;
-  /** Takes no new streams, lets running ones end for up to `graceMs` (default: 0), then cuts them. A second call with 0 cuts them at once. */
-  stop(options?: { graceMs?: number }): Promise<void>;
-}
 
 /**
  * Connects a tunnel to its server and keeps it connected. Resolves when it is connected for the first time.
@@ -77,7 +65,7 @@ class Client implements Tunnel {
   readonly #onClosed: (error: CodedError | undefined) => void;
   #welcome: Welcome | null = null;
   #control: ControlChannel | null = null;
-  #channels: Channels | null = null;
+  #channels: SessionChannels | null = null;
   /** Aborted when no new work is taken on the channels. */
   #draining = new AbortController();
   #lostAt = 0;
@@ -135,6 +123,15 @@ class Client implements Tunnel {
 
   async setRules(rules: readonly ClientRule[]): Promise<readonly RuleState[]> {
     return await Promise.race([this.#rules.set(rules, this.hostname), this.#whenClosed()]);
+  }
+
+  async connect(destination: Destination, options: { signal?: AbortSignal } = {}): Promise<Duplex> {
+    const { host, port } = destination;
+    if (this.#stopping !== null) throw new CodedError("SESSION_CLOSED", "The client was stopped");
+    if (this.#control === null || this.#channels === null) {
+      throw new CodedError("SERVER_UNREACHABLE", "The client is not connected to the server");
+    }
+    return await this.#channels.connect(toDestination(host, port), options);
   }
 
   async request<M extends RequestMethod>(method: M, params: RequestParams<M>): Promise<RequestResult<M>> {
@@ -239,19 +236,10 @@ class Client implements Tunnel {
 
   #hello(): Hello {
     const resumable = this.#welcome !== null && performance.now() - this.#lostAt < RESUME_MS;
-    return {
-      kind: "hello",
-      protocol: 1,
-      instance: this.#instance,
-      role: this.#options.role ?? "serve",
-      version: VERSION,
-      os: Deno.build.os,
-      arch: Deno.build.arch,
-      host: Deno.hostname(),
-      features: [],
-      ...(this.#takeover ? { takeover: true } : {}),
-      ...(resumable ? { resume: { session: this.#welcome!.session, secret: this.#welcome!.secret } } : {}),
-    };
+    return helloOf({
+      ...{ instance: this.#instance, role: this.#options.role ?? "serve", takeover: this.#takeover },
+      resume: resumable ? this.#welcome : null,
+    });
   }
 
   /** A resumed session keeps its channels; a new one starts with none. */
@@ -276,13 +264,14 @@ class Client implements Tunnel {
     this.#connected.resolve();
   }
 
-  #openChannels(welcome: Welcome): Channels {
+  #openChannels(welcome: Welcome): SessionChannels {
     const draining = this.#draining = new AbortController();
     const options = { resolver: this.#rules.resolver, log: this.#log, draining: draining.signal };
-    return new Channels({
+    return new SessionChannels({
       address: this.#address,
       credential: `${welcome.session}.${welcome.secret}`,
       onStream: (stream, open) => serveStream(stream, open, options),
+      keepIdle: () => false,
       log: this.#log,
     });
   }

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { DataChannel } from "../net/data_channel.ts";
+import { parseDestination } from "../protocol/destination.ts";
 import { CodedError, type ErrorName } from "../protocol/errors.ts";
 import { connect, type Tunnel } from "./client.ts";
 import type { ClientEvent, ConnectOptions } from "./options.ts";
@@ -73,6 +75,41 @@ Deno.test("a client that lost its control channel asks for its session again, wi
   assert.equal(second.hello.instance, first.hello.instance);
   await until(() => events.filter(({ kind }) => kind === "connected").length === 2);
 });
+
+for (const role of ["serve", "use"] as const) {
+  Deno.test(`a client with role "${role}" connects through the mesh, and not while it is away from its server`, async () => {
+    await using server = await fakeServer();
+    const lost = Promise.withResolvers<void>();
+    const onEvent = ({ kind }: ClientEvent): void => void (kind === "disconnected" && lost.resolve());
+    const connecting = dial(server, { role, once: false, onEvent });
+    const greeted = await server.control();
+    await using tunnel = await connecting;
+    const opening = tunnel.connect({ transport: "tcp", host: "REDIS.", port: 6379 });
+    const { duplex, initial, bearer, target } = await server.dataChannel();
+    assert.equal(bearer, "session-1.secret-1");
+    assert.equal(target, "/tunnel/v1/data?opener=client");
+    const asked: unknown[] = [];
+    const channel = new DataChannel(duplex, {
+      ...{ client: false, opener: false, secure: true, initial },
+      async onConnect(stream, { destination }) {
+        asked.push(destination);
+        await stream.accept();
+        await stream.write(new TextEncoder().encode("+OK"));
+        await stream.closed;
+      },
+    });
+    const redis = await opening;
+    assert.deepEqual(asked, [parseDestination("redis:6379")]);
+    assert.equal(new TextDecoder().decode(await redis.read() ?? undefined), "+OK");
+    await assert.rejects(tunnel.connect({ transport: "tcp", host: "127.1", port: 1 }), { kind: "DESTINATION_INVALID" });
+    greeted.channel.reset();
+    await lost.promise;
+    await assert.rejects(tunnel.connect(parseDestination("redis:6379")), { kind: "SERVER_UNREACHABLE" });
+    channel.close();
+    await tunnel.stop();
+    await assert.rejects(tunnel.connect(parseDestination("redis:6379")), { kind: "SESSION_CLOSED" });
+  });
+}
 
 for (const kind of ["ALREADY_RUNNING", "TAKEN_OVER", "REVOKED"] as const satisfies readonly ErrorName[]) {
   Deno.test(`a client that is told ${kind} ends and does not come back`, async () => {

@@ -27,6 +27,8 @@ export interface ChannelPoolOptions {
   waitMs: number;
   /** Streams that may wait at once. */
   queue: number;
+  /** Channels that the session has beside those of the pool. @default none */
+  others?: () => number;
   silenceMs: number;
   pongMs: number;
 }
@@ -65,7 +67,7 @@ export class ChannelPool {
 
   /** Whether another channel may be attached. */
   get full(): boolean {
-    return this.#channels.size >= MAX_CHANNELS_PER_SESSION;
+    return this.#room <= 0;
   }
 
   /** Takes in a channel that the peer has just opened. */
@@ -160,6 +162,10 @@ export class ChannelPool {
     for (const channel of this.#idle.splice(0, count)) channel.retire();
   }
 
+  get #room(): number {
+    return MAX_CHANNELS_PER_SESSION - this.#channels.size - (this.#options.others?.() ?? 0);
+  }
+
   get #busy(): number {
     return this.#channels.size - this.#idle.length;
   }
@@ -216,7 +222,7 @@ export class ChannelPool {
   #replenish(now: number = performance.now()): void {
     if (this.#ended !== null || this.#sweeping) return;
     if (now - this.#askedAt > ASK_AGAIN_MS) this.#asked = 0;
-    const room = MAX_CHANNELS_PER_SESSION - this.#channels.size - this.#asked;
+    const room = this.#room - this.#asked;
     if (this.#waiters.size > 0 && room <= 0) this.#options.reclaim();
     const wanted = this.#wantedIdle(now);
     const missing = wanted + this.#waiters.size - this.#idle.length - this.#asked;

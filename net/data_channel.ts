@@ -1,4 +1,5 @@
 import { allocate } from "../protocol/allocate.ts";
+import type { Destination } from "../protocol/destination.ts";
 import { type CodedError, ProtocolError, StreamResetError } from "../protocol/errors.ts";
 import {
   encodeFrame,
@@ -10,7 +11,7 @@ import {
 } from "../protocol/frame.ts";
 import { MAX_DATA_PAYLOAD_BYTES } from "../protocol/limits.ts";
 import { StreamDecoder } from "../protocol/stream_decoder.ts";
-import type { StreamMessage, StreamOpen } from "../protocol/stream_message.ts";
+import type { StreamConnect, StreamMessage, StreamOpen } from "../protocol/stream_message.ts";
 import { ChannelStream, type StreamCarrier } from "./channel_stream.ts";
 import { Deadline } from "./deadline.ts";
 import type { Duplex, MaybePromise } from "./duplex.ts";
@@ -26,14 +27,16 @@ const ENCODER = new TextEncoder();
 export interface DataChannelOptions {
   /** Whether we are the client of the WebSocket, whose frames are masked. */
   client: boolean;
-  /** Whether streams on it are opened by us. */
+  /** Whether streams on it are opened by us: a server opens them with `open`, a client with `connect`. */
   opener: boolean;
   /** Whether TLS is underneath; without it a client masks with a random key. */
   secure: boolean;
   /** Bytes that came behind the upgrade. */
   initial?: Uint8Array;
-  /** Answers a stream that the peer opened; runs until the stream has ended. */
+  /** Answers a stream that the server opened to us; runs until the stream has ended. */
   onStream?: (stream: ChannelStream, open: StreamOpen) => Promise<void>;
+  /** The same for a stream that the client opened to us. */
+  onConnect?: (stream: ChannelStream, connect: StreamConnect) => Promise<void>;
   /** The channel is free again. */
   onIdle?: (channel: DataChannel) => void;
   /** The connection is gone; `violation` is set when the peer broke the protocol. */
@@ -99,16 +102,16 @@ export class DataChannel implements StreamCarrier {
   }
 
   /**
-   * Opens a stream; bytes may be written at once. The channel must be idle.
+   * Opens a stream to the client; bytes may be written at once. The channel must be idle.
    * The peer's refusal is thrown by the stream's `opened()` or first `read()`.
    */
   open(message: Omit<StreamOpen, "kind">): ChannelStream {
-    if (this.#closed) throw new StreamResetError("Cannot open a stream as the channel is closed");
-    if (this.#stream !== null) throw new Error("Cannot open a stream as the channel carries one");
-    const stream = new ChannelStream(this, { role: "opener" });
-    this.#stream = stream;
-    this.#post({ kind: "open", ...message });
-    return stream;
+    return this.#open({ kind: "open", ...message });
+  }
+
+  /** Opens a stream into the mesh, in the same way. */
+  connect(destination: Destination): ChannelStream {
+    return this.#open({ kind: "connect", destination });
   }
 
   /**
@@ -225,6 +228,15 @@ export class DataChannel implements StreamCarrier {
     this.#onClosed(error instanceof ProtocolError ? error : undefined);
   }
 
+  #open(message: StreamOpen | StreamConnect): ChannelStream {
+    if (this.#closed) throw new StreamResetError("Cannot open a stream as the channel is closed");
+    if (this.#stream !== null) throw new Error("Cannot open a stream as the channel carries one");
+    const stream = new ChannelStream(this, { role: "opener" });
+    this.#stream = stream;
+    this.#post(message);
+    return stream;
+  }
+
   /** Reads on until the peer, having seen the rst, closes: to close on unread bytes could destroy the rst on its way. */
   async #finishAbort(error: CodedError | null): Promise<void> {
     try {
@@ -291,19 +303,23 @@ export class DataChannel implements StreamCarrier {
   /** What comes while no stream is open may only be the peer's next one. */
   #answer(event: Uint8Array | StreamMessage): void {
     if (event instanceof Uint8Array) return this.violate(new ProtocolError("Cannot take bytes as no stream is open"));
-    if (event.kind !== "open") {
+    if (event.kind !== "open" && event.kind !== "connect") {
       return this.violate(new ProtocolError(`Cannot take "${event.kind}" as no stream is open`));
     }
     if (this.#options.opener) return this.violate(new ProtocolError("Cannot take a stream as this side opens them"));
+    if ((event.kind === "open") !== this.#options.client) {
+      return this.violate(new ProtocolError(`Cannot take "${event.kind}" from this side`));
+    }
     const stream = new ChannelStream(this, { role: "answerer" });
     this.#stream = stream;
     this.#parked = null;
     this.#serve(stream, event);
   }
 
-  async #serve(stream: ChannelStream, open: StreamOpen): Promise<void> {
+  async #serve(stream: ChannelStream, first: StreamOpen | StreamConnect): Promise<void> {
+    const { onStream, onConnect } = this.#options;
     try {
-      await this.#options.onStream?.(stream, open);
+      await (first.kind === "open" ? onStream?.(stream, first) : onConnect?.(stream, first));
     } catch (error) {
       stream.reset(error);
     }

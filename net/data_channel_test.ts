@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { toDestination } from "../protocol/destination.ts";
 import { CodedError, ProtocolError, StreamResetError } from "../protocol/errors.ts";
 import { FrameDecoder, OPCODE } from "../protocol/frame.ts";
 import { MAX_CONTROL_FRAMES_PER_S } from "../protocol/limits.ts";
@@ -96,6 +97,36 @@ async function readAll(stream: Duplex): Promise<number[]> {
   const bytes: number[] = [];
   for (let piece = await stream.read(); piece !== null; piece = await stream.read()) bytes.push(...piece);
   return bytes;
+}
+
+for (const client of [true, false]) {
+  const [right, wrong] = client ? ["open", "connect"] as const : ["connect", "open"] as const;
+  Deno.test(`a ${client ? "client" : "server"} is opened streams with "${right}", and with nothing else`, async () => {
+    const firsts = { open: OPEN, connect: { kind: "connect", destination: toDestination("redis", 6379) } } as const;
+    for (const first of [right, wrong]) {
+      const [near, far] = memoryPair();
+      const taken: unknown[] = [];
+      const { told, options } = listener({
+        ...{ client, opener: false, secure: true },
+        onStream: async (stream, open) => {
+          taken.push(open);
+          await stream.closed;
+        },
+        onConnect: async (stream, connect) => {
+          taken.push(connect);
+          await stream.closed;
+        },
+      });
+      const channel = new DataChannel(queuedWrites(near), options);
+      const peer = new FramePeer(far, { client: !client });
+      await peer.say(firsts[first]);
+      await settle();
+      assert.deepEqual(taken, first === right ? [firsts[right]] : []);
+      assert.deepEqual(told.closed.map((fault) => fault?.kind), first === right ? [] : ["PROTOCOL_VIOLATION"]);
+      channel.close();
+      peer.duplex.reset();
+    }
+  });
 }
 
 Deno.test("a channel carries stream after stream, in every order of their ends", async () => {

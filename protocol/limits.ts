@@ -4,7 +4,7 @@
 export const MAX_DATA_PAYLOAD_BYTES = 65_535;
 /** Largest frame we accept on a data channel: an intermediary may join frames; the bytes are passed on piece by piece all the same. */
 export const MAX_RECEIVED_FRAME_BYTES = 1024 * 1024;
-/** Largest stream message (`open`, `ok`, `error`, `fin`, `rst`): an `open` with its TLS facts stays below 1 KiB. */
+/** Largest stream message (`open`, `connect`, `ok`, `error`, `fin`, `rst`): an `open` with its TLS facts stays below 1 KiB. */
 export const MAX_STREAM_MESSAGE_BYTES = 16 * 1024;
 /** Largest control message: 1,000 rules with firewalls fit. */
 export const MAX_CONTROL_MESSAGE_BYTES = 1024 * 1024;

@@ -31,9 +31,25 @@ export function metricsText({ metrics, sessions, visitors, version }: MetricsSou
       count(all, ({ role }) => role === "serve" ? 1 : 0),
     ),
     metric("gauge", "sessions", "Sessions, serving and using", all.length),
-    metric("gauge", "data_channels", "Data channels open", count(all, ({ pool }) => pool.counts.channels)),
-    metric("gauge", "data_channels_idle", "Data channels idle", count(all, ({ pool }) => pool.counts.idle)),
-    metric("gauge", "streams", "Streams under way", count(all, ({ streams }) => streams)),
+    metric(
+      "gauge",
+      "data_channels",
+      "Data channels open",
+      count(all, ({ pool, incoming }) => pool.counts.channels + incoming.counts.channels),
+    ),
+    metric(
+      "gauge",
+      "data_channels_idle",
+      "Data channels idle",
+      count(all, ({ pool, incoming }) => pool.counts.idle + incoming.counts.idle),
+    ),
+    metric("gauge", "streams", "Streams under way to clients", count(all, ({ streams }) => streams)),
+    metric(
+      "gauge",
+      "mesh_streams",
+      "Streams under way that clients opened into the mesh",
+      count(all, ({ incoming }) => incoming.counts.streams),
+    ),
     metric(
       "gauge",
       "streams_waiting",

@@ -82,14 +82,17 @@ class Server implements SpokesServer {
     // The tunnel endpoint stays open for the channels of sessions whose streams still run.
     endpoint.drain();
     tlsEdge.drain();
-    for (const session of sessions.all) void session.send({ kind: "drain", graceMs });
+    for (const session of sessions.all) {
+      session.incoming.drain();
+      void session.send({ kind: "drain", graceMs });
+    }
     httpEdge.drain();
     await this.#idleOr(graceMs);
     // What targets were sent last is still on its way to them.
     if (graceMs > 0) {
       await Promise.race([
         this.#cut.promise,
-        Promise.all(sessions.all.map(({ pool }) => pool.retireAll())),
+        Promise.all(sessions.all.flatMap(({ pool, incoming }) => [pool.retireAll(), incoming.retire()])),
       ]);
     }
     // Whoever still shakes hands would be handed on to an edge that has been cut.
@@ -107,7 +110,9 @@ class Server implements SpokesServer {
   async #idleOr(graceMs: number): Promise<void> {
     if (graceMs === 0) return;
     using _deadline = new Deadline(graceMs, () => this.#cut.resolve());
-    await Promise.race([Promise.all(this.#edges.map(({ visits }) => visits.idle())), this.#cut.promise]);
+    const visits = this.#edges.map(({ visits }) => visits.idle());
+    const streams = this.#parts.sessions.all.map(({ incoming }) => incoming.idle());
+    await Promise.race([Promise.all([...visits, ...streams]), this.#cut.promise]);
   }
 
   get #edges() {

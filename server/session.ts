@@ -10,7 +10,8 @@ import { Turnstile } from "../net/turnstile.ts";
 import { CodedError, type ProtocolError } from "../protocol/errors.ts";
 import { MAX_CHANNELS_PER_SESSION } from "../protocol/limits.ts";
 import type { ControlMessage, Hello } from "../protocol/message.ts";
-import type { StreamOpen } from "../protocol/stream_message.ts";
+import type { StreamConnect, StreamOpen } from "../protocol/stream_message.ts";
+import { IncomingChannels } from "./incoming_channels.ts";
 import type { ServerLimits } from "./limits.ts";
 import { Publisher, type PublisherParts } from "./publisher.ts";
 import type { Tunnel } from "./state/tunnels.ts";
@@ -24,6 +25,8 @@ export interface SessionOptions {
   limits: Readonly<ServerLimits>;
   log: Logger;
   publishing: PublisherParts;
+  /** Answers a stream that the client opens into the mesh. @default it is refused: there is no mesh */
+  onConnect?: (stream: ChannelStream, connect: StreamConnect, session: Session) => Promise<void>;
   /** The session has ended for good. */
   onEnd: (session: Session, error: CodedError) => void;
 }
@@ -37,7 +40,10 @@ export class Session {
   readonly role: Hello["role"];
   readonly from: string;
   readonly hello: Hello;
+  /** Channels on which the server opens streams. */
   readonly pool: ChannelPool;
+  /** Channels on which the client does. */
+  readonly incoming: IncomingChannels;
   readonly publisher: Publisher;
   tunnel: Tunnel;
   /** The client said that it is about to stop: no new work goes to it. */
@@ -72,6 +78,12 @@ export class Session {
       queue: limits.channelQueue,
       silenceMs: limits.channelSilenceMs,
       pongMs: limits.channelPongMs,
+      others: () => this.incoming.size,
+    });
+    this.incoming = new IncomingChannels({
+      limits,
+      answer: (stream, connect) => this.#answer(stream, connect),
+      onClosed: (violation) => this.#onViolation(violation),
     });
   }
 
@@ -80,7 +92,7 @@ export class Session {
     return this.#control;
   }
 
-  /** Streams under way. */
+  /** Streams under way that the server opened. */
   get streams(): number {
     return this.#streams;
   }
@@ -119,9 +131,17 @@ export class Session {
     }
   }
 
-  /** Takes in an upgraded data channel. @throws {CodedError} LIMIT_EXCEEDED, SESSION_CLOSED */
-  attachChannel(transport: Duplex, initial: Uint8Array, options: { secure: boolean }): void {
+  /**
+   * Takes in an upgraded data channel, on which streams are opened by the server unless told otherwise.
+   * @throws {CodedError} LIMIT_EXCEEDED, SESSION_CLOSED, SERVER_DRAINING
+   */
+  attachChannel(
+    transport: Duplex,
+    initial: Uint8Array,
+    options: { secure: boolean; opener?: "server" | "client" },
+  ): void {
     this.assertRoom();
+    if (options.opener === "client") return this.incoming.attach(transport, initial, options);
     this.pool.add(
       new DataChannel(transport, {
         client: false,
@@ -170,6 +190,18 @@ export class Session {
     }
   }
 
+  /** The control channel was resumed: some data channels may not have survived. */
+  resume(): void {
+    this.pool.resume();
+    this.incoming.pingAll();
+  }
+
+  /** Once a second: looks after its data channels. */
+  sweep(now: number): void {
+    this.pool.sweep(now);
+    this.incoming.sweep(now);
+  }
+
   /** Ends the session: resets every stream and withdraws what it published; the goodbye is said meanwhile. Idempotent. */
   end(error: CodedError, options: { final?: boolean } = {}): Promise<void> {
     this.#ended ??= this.#end(error, options.final ?? false);
@@ -195,7 +227,17 @@ export class Session {
 
   #onChannelClosed(channel: DataChannel, violation: ProtocolError | undefined): void {
     this.pool.onClosed(channel);
+    this.#onViolation(violation);
+  }
+
+  #onViolation(violation: ProtocolError | undefined): void {
     if (violation !== undefined) this.end(violation);
+  }
+
+  async #answer(stream: ChannelStream, connect: StreamConnect): Promise<void> {
+    const { onConnect } = this.#options;
+    if (onConnect === undefined) throw new CodedError("MESH_DISABLED");
+    await onConnect(stream, connect, this);
   }
 
   async #end(error: CodedError, final: boolean): Promise<void> {
@@ -207,6 +249,7 @@ export class Session {
     const withdrawn = this.publisher.withdrawAll();
     this.#opens.end(error);
     this.pool.end(error);
+    this.incoming.end(error);
     if (control !== null) this.#goodbye = sayGoodbye(control, error, final);
     await withdrawn;
   }

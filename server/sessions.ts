@@ -18,7 +18,7 @@ export interface Joining {
 }
 
 /** What every session gets. */
-export type SessionParts = Pick<SessionOptions, "limits" | "log" | "publishing"> & {
+export type SessionParts = Pick<SessionOptions, "limits" | "log" | "publishing" | "onConnect"> & {
   /** Whether the tunnel still exists, asked from the store itself. */
   exists: (tunnelId: string) => Promise<boolean>;
   onJoin: (session: Session) => void;
@@ -110,13 +110,13 @@ export class Sessions {
     return this.#forServing((session) => session.publisher.retry());
   }
 
-  /** Once a second: drops control channels that went silent, and lets each pool look after its channels. */
+  /** Once a second: drops control channels that went silent, and lets each session look after its data channels. */
   sweep(now: number): void {
     const silentSince = now - 3 * this.#limits.heartbeatMs;
     for (const session of this.#byId.values()) {
       const { control } = session;
       if (control !== null && control.heardAt < silentSince) control.reset();
-      session.pool.sweep(now);
+      session.sweep(now);
     }
   }
 
@@ -170,7 +170,7 @@ export class Sessions {
     if (session === undefined || session.tunnel.id !== tunnel.id || session.role !== hello.role) return null;
     if (!sameSecret(hello.resume.secret, session.secret)) return null;
     greet(session, joining, true);
-    session.pool.resume();
+    session.resume();
     return session;
   }
 

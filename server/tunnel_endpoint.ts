@@ -124,7 +124,9 @@ export class TunnelEndpoint {
   async #upgradeData(upgrade: FetchUpgrade, connection: TlsConnection, opener: string | null): Promise<void> {
     const { sessions, authenticator } = this.#parts;
     const credential = parseBearer(upgrade.head.fields.get("authorization"));
-    if (opener !== "server") throw new CodedError("UPGRADE_REQUIRED", "This server opens the streams on data channels");
+    if (opener !== "server" && opener !== "client") {
+      throw new CodedError("UPGRADE_REQUIRED", "Streams are opened by the server or by the client");
+    }
     let session;
     try {
       session = sessions.authenticate(credential);
@@ -136,7 +138,7 @@ export class TunnelEndpoint {
     const initial = await switchProtocols(upgrade);
     connection.admitted[Symbol.dispose]();
     try {
-      session.attachChannel(upgrade.duplex, initial, { secure: true });
+      session.attachChannel(upgrade.duplex, initial, { secure: true, opener });
     } catch (error) {
       // The room was taken meanwhile; after the 101 a refusal in HTTP would be garbage.
       upgrade.duplex.reset(error);

@@ -4,9 +4,11 @@ import { randomBytes } from "node:crypto";
 import { type CodedError, createChild, enrol, type Enrolment, parseInvite } from "../mod.ts";
 import type { ConnDuplex } from "../net/conn_duplex.ts";
 import { SILENT } from "../net/log.ts";
+import { FramePeer } from "../net/testing/frame_peer.ts";
 import { encodeFrame, OPCODE, type Opcode } from "../protocol/frame.ts";
 import { MAX_CONTROL_MESSAGE_BYTES, MAX_STREAM_MESSAGE_BYTES } from "../protocol/limits.ts";
 import type { Rule } from "../protocol/rule.ts";
+import type { StreamMessage } from "../protocol/stream_message.ts";
 import {
   connectTcp,
   echoTarget,
@@ -231,14 +233,25 @@ Deno.test("a data channel needs the secret of its own session (R11)", async () =
   assert.equal(await server.metric("spokes_data_channels"), 0);
 });
 
-Deno.test("nobody opens streams towards the server (R9, R19)", async () => {
+Deno.test("streams are opened from the side that was fixed at the dial, and by a client only into the mesh (R9, R19)", async () => {
   await using server = await startServer();
   const identity = await enrolled(server);
-  await using client = await RawClient.dial(server.tlsPort, identity);
-  const { session, secret } = await client.join();
-  for (const opener of ["client", "", "SERVER", "server%00"]) {
+  for (const opener of ["", "CLIENT", "SERVER", "server%00"]) {
+    await using client = await RawClient.dial(server.tlsPort, identity);
+    const { session, secret } = await client.join();
     const dialled = dialData(server.tlsPort, identity, { credential: `${session}.${secret}`, opener });
     assert.equal(await kindOf(dialled), "UPGRADE_REQUIRED", opener);
+  }
+  const visitor = { address: "192.0.2.1", port: 1 };
+  const open: StreamMessage = { kind: "open", rule: "tcp/22", revision: 1, protocol: "tcp", visitor };
+  const connect: StreamMessage = { kind: "connect", destination: { transport: "tcp", host: "127.0.0.1", port: 9400 } };
+  for (const [opener, first] of [["client", open], ["server", connect], ["server", open]] as const) {
+    await using client = await RawClient.dial(server.tlsPort, identity);
+    const { session, secret } = await client.join();
+    const { transport } = await dialData(server.tlsPort, identity, { credential: `${session}.${secret}`, opener });
+    await new FramePeer(transport, { client: true }).say(first);
+    assert.equal((await client.ended())?.code, "E3009", `${first.kind} where the ${opener} opens`);
+    transport.reset();
   }
 });
 

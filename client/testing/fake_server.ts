@@ -14,6 +14,8 @@ export interface Upgraded {
   readonly duplex: Duplex;
   readonly initial: Uint8Array;
   readonly bearer: string;
+  /** Path and query of the request. */
+  readonly target: string;
 }
 
 /** A control channel whose hello was answered; disposing closes it. */
@@ -66,7 +68,7 @@ export async function fakeServer(): Promise<FakeServer> {
             const initial = upgrade.take().slice();
             if (!isControl && server.data === "ignore") return void untilEnd(duplex);
             await duplex.write(answer);
-            (isControl ? controls : channels).push({ duplex, initial, bearer });
+            (isControl ? controls : channels).push({ duplex, initial, bearer, target: upgrade.head.target });
             return undefined;
           },
         }).finally(() => running.delete(served));
