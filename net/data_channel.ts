@@ -357,7 +357,8 @@ export class DataChannel implements StreamCarrier {
   #decode(): Uint8Array | StreamMessage | null {
     if (this.#aborted) return null;
     const event = this.#decoder.next();
-    return event instanceof Uint8Array ? this.#lent.lend(event, !this.#decoder.hasBytes) : event;
+    if (event instanceof Uint8Array) this.#lent.lend(event, !this.#decoder.hasBytes);
+    return event;
   }
 
   /** Sends without waiting; a failure is seen as the end of the channel. */

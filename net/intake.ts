@@ -1,14 +1,21 @@
 import { Socket, type SocketConstructorOpts } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { allocate, HEADROOM_BYTES } from "../protocol/allocate.ts";
+import { FRAME_HEADER_ROOM_BYTES } from "../protocol/frame.ts";
 import { MAX_DATA_PAYLOAD_BYTES } from "../protocol/limits.ts";
 
 /** An idle connection holds no more than this: twenty thousand of them must not hold gigabytes. */
 const SMALL_BYTES = 4 * 1024;
 /** The rest of a small buffer is read into until less than this is left of it. */
 const MIN_SMALL_BYTES = 1024;
-/** A busy connection reads as much as one frame carries. */
+/** So many small reads in a row are the end of a busy time, not of a record. */
+const MAX_SMALL_READS = 4;
+/** A busy plain connection reads as much as one frame carries. */
 const LARGE_BYTES = MAX_DATA_PAYLOAD_BYTES;
+/** A busy TLS connection reads one frame with its header: else each would take two reads. */
+const LARGE_SECURE_BYTES = MAX_DATA_PAYLOAD_BYTES + FRAME_HEADER_ROOM_BYTES;
+/** Memory for either. */
+const BUFFER_BYTES = HEADROOM_BYTES + LARGE_SECURE_BYTES;
 /** Large buffers kept for reuse in the process, 4 MiB: as many as are between a read and a finished write at once. */
 const MAX_FREE = 64;
 
@@ -29,6 +36,9 @@ export class Intake {
   #buffer: Uint8Array<ArrayBuffer> = allocate(SMALL_BYTES);
   #used = 0;
   #large = false;
+  #largeBytes = LARGE_BYTES;
+  /** Small ones in a row. */
+  #smallReads = 0;
 
   /**
    * Makes a TLS socket read into this memory from now on; what it has read before stays in the socket. Its constructor offers no way, so the
@@ -41,6 +51,7 @@ export class Intake {
     const { kBuffer, kBufferCb, kBufferGen } = ONREAD_FIELDS;
     if (kBuffer === undefined || kBufferCb === undefined || kBufferGen === undefined) return false;
     if (typeof fields._handle?.useUserBuffer !== "function" || fields[kBuffer] !== null) return false;
+    this.#largeBytes = LARGE_SECURE_BYTES;
     fields[kBuffer] = this.#buffer;
     fields[kBufferCb] = this.onread.callback;
     fields[kBufferGen] = this.onread.buffer;
@@ -51,32 +62,41 @@ export class Intake {
   /** Takes back the memory of a chunk that came from here (of any socket) and is not needed by anybody any more. */
   static reuse(bytes: Uint8Array): void {
     const { buffer, byteOffset } = bytes;
-    if (byteOffset !== HEADROOM_BYTES || buffer.byteLength !== HEADROOM_BYTES + LARGE_BYTES) return;
+    if (byteOffset !== HEADROOM_BYTES || buffer.byteLength !== BUFFER_BYTES) return;
     if (free.length < MAX_FREE) free.push(buffer as ArrayBuffer);
   }
 
   #onRead(count: number): boolean {
     this.#used = count;
-    this.onBytes(this.#buffer.subarray(0, count));
+    const bytes = this.#buffer.subarray(0, count);
+    const isSmall = count < SMALL_BYTES;
+    this.#smallReads = isSmall ? this.#smallReads + 1 : 0;
+    // A large buffer is not given away for a few bytes, which the end of a record often is.
+    this.onBytes(this.#large && isSmall ? copyOf(bytes) : bytes);
     return true;
   }
 
-  /** Large after a read that filled its buffer, small again after one that would have fitted a small one. */
+  /** Large after a read that filled its buffer, small again after a few that would have fitted a small one. */
   #nextBuffer(): Uint8Array {
     const { length } = this.#buffer;
-    const filled = this.#used === length;
-    if (filled) this.#large = true;
-    else if (this.#used < MIN_SMALL_BYTES) this.#large = false;
-    this.#buffer = this.#large ? largeBuffer() : this.#nextSmall(length);
+    if (!this.#large) {
+      this.#large = this.#used === length;
+      this.#buffer = this.#large ? largeBuffer(this.#largeBytes) : this.#nextSmall(length);
+    } else if (this.#smallReads === 0) {
+      this.#buffer = largeBuffer(this.#largeBytes);
+    } else if (this.#smallReads >= MAX_SMALL_READS) {
+      Intake.reuse(this.#buffer);
+      this.#large = false;
+      this.#buffer = allocate(SMALL_BYTES);
+    }
     this.#used = 0;
     return this.#buffer;
   }
 
   #nextSmall(length: number): Uint8Array<ArrayBuffer> {
+    if (this.#used === 0) return this.#buffer;
     const from = this.#used + HEADROOM_BYTES;
-    const isSmall = length <= SMALL_BYTES;
-    if (this.#used === 0 && isSmall) return this.#buffer;
-    return isSmall && length - from >= MIN_SMALL_BYTES ? this.#buffer.subarray(from) : allocate(SMALL_BYTES);
+    return length - from >= MIN_SMALL_BYTES ? this.#buffer.subarray(from) : allocate(SMALL_BYTES);
   }
 }
 
@@ -89,6 +109,12 @@ function onreadFields(): Record<string, symbol> {
   return Object.fromEntries(Object.getOwnPropertySymbols(socket).map((symbol) => [symbol.description ?? "", symbol]));
 }
 
-function largeBuffer(): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(free.pop() ?? new ArrayBuffer(HEADROOM_BYTES + LARGE_BYTES), HEADROOM_BYTES);
+function copyOf(bytes: Uint8Array): Uint8Array {
+  const copy = allocate(bytes.length);
+  copy.set(bytes);
+  return copy;
+}
+
+function largeBuffer(length: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(free.pop() ?? new ArrayBuffer(BUFFER_BYTES), HEADROOM_BYTES, length);
 }

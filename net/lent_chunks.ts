@@ -29,17 +29,12 @@ export class LentChunks {
     this.#chunks.push({ chunk, held: 0, usedUp: false });
   }
 
-  /**
-   * A piece was cut from the chunk at hand; `last` when it was the last one. Gives what is to be handed out: a small piece is copied, as
-   * its reader may keep it for longer than the chunk should wait.
-   */
-  lend(piece: Uint8Array, last: boolean): Uint8Array {
+  /** A piece was cut from the chunk at hand; `last` when it was the last one. */
+  lend(piece: Uint8Array, last: boolean): void {
     const lent = this.#chunks.at(-1);
-    if (lent === undefined || lent.chunk.buffer !== piece.buffer) return piece;
-    lent.usedUp = last;
-    if (piece.length < BULK_BYTES) return piece.slice();
+    if (lent === undefined || lent.chunk.buffer !== piece.buffer) return;
     lent.held++;
-    return piece;
+    lent.usedUp = last;
   }
 
   /** Nobody holds the piece any more. */

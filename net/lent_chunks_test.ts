@@ -11,12 +11,26 @@ function setUp(): { lent: LentChunks; freed: Uint8Array[] } {
   return { lent: new LentChunks(owner), freed };
 }
 
+function lend(lent: LentChunks, piece: Uint8Array, last: boolean): Uint8Array {
+  lent.lend(piece, last);
+  return piece;
+}
+
+Deno.test("a small chunk is left to the garbage collector", () => {
+  const { lent, freed } = setUp();
+  const chunk = new Uint8Array(100);
+  lent.begin(chunk);
+  lent.giveBack(lend(lent, chunk, true));
+  lent.begin(new Uint8Array(CHUNK_BYTES));
+  assert.deepEqual(freed, []);
+});
+
 Deno.test("a chunk goes back once all of its pieces have come back, whatever their order", () => {
   const { lent, freed } = setUp();
   const chunk = new Uint8Array(CHUNK_BYTES);
   lent.begin(chunk);
-  const first = lent.lend(chunk.subarray(4, HALF), false);
-  const second = lent.lend(chunk.subarray(HALF), true);
+  const first = lend(lent, chunk.subarray(4, HALF), false);
+  const second = lend(lent, chunk.subarray(HALF), true);
   lent.giveBack(second);
   assert.deepEqual(freed, []);
   lent.giveBack(first);
@@ -27,7 +41,7 @@ Deno.test("a chunk does not go back while more of it is to be read", () => {
   const { lent, freed } = setUp();
   const chunk = new Uint8Array(CHUNK_BYTES);
   lent.begin(chunk);
-  lent.giveBack(lent.lend(chunk.subarray(0, HALF), false));
+  lent.giveBack(lend(lent, chunk.subarray(0, HALF), false));
   assert.deepEqual(freed, []);
   lent.begin(new Uint8Array(CHUNK_BYTES));
   assert.deepEqual(freed, [chunk]);
@@ -37,22 +51,11 @@ Deno.test("a chunk does not go back while a piece of it is held, though the next
   const { lent, freed } = setUp();
   const chunk = new Uint8Array(CHUNK_BYTES);
   lent.begin(chunk);
-  const piece = lent.lend(chunk.subarray(0, HALF), true);
+  const piece = lend(lent, chunk.subarray(0, HALF), true);
   lent.begin(new Uint8Array(CHUNK_BYTES));
   assert.deepEqual(freed, []);
   lent.giveBack(piece);
   assert.deepEqual(freed, [chunk]);
-});
-
-Deno.test("a small piece is a copy, so that its holder does not hold the chunk", () => {
-  const { lent, freed } = setUp();
-  const chunk = new Uint8Array(CHUNK_BYTES).fill(7);
-  lent.begin(chunk);
-  const piece = lent.lend(chunk.subarray(0, 100), true);
-  lent.begin(new Uint8Array(CHUNK_BYTES));
-  assert.deepEqual(freed, [chunk]);
-  chunk.fill(0);
-  assert.deepEqual(piece, new Uint8Array(100).fill(7));
 });
 
 Deno.test("pieces that never come back are forgotten, and so are their chunks", () => {
@@ -60,7 +63,7 @@ Deno.test("pieces that never come back are forgotten, and so are their chunks", 
   const chunks = Array.from({ length: 100 }, () => new Uint8Array(CHUNK_BYTES));
   const pieces = chunks.map((chunk) => {
     lent.begin(chunk);
-    return lent.lend(chunk.subarray(0, HALF), true);
+    return lend(lent, chunk.subarray(0, HALF), true);
   });
   for (const piece of pieces) lent.giveBack(piece);
   assert.equal(freed.length, 4);

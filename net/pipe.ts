@@ -46,17 +46,24 @@ export async function pipe(upstream: Duplex, downstream: Duplex, options: PipeOp
       const bytes = next instanceof Promise ? await next : next;
       if (bytes === null) break;
       if (from.ready !== true || to.writeAll === undefined || bytes.length > JOIN_BYTES >> 1) {
-        const written = to.write(bytes, headroom);
+        // A small rest of a large buffer is copied, as the buffer is worth more than a copy.
+        const isRest = to.writeAll !== undefined && bytes.length < BULK_BYTES && bytes.buffer.byteLength >= JOIN_BYTES;
+        const written = isRest && to.writeAll !== undefined
+          ? to.writeAll([bytes], bytes.length)
+          : to.write(bytes, headroom);
         if (written instanceof Promise) await written;
-        if (bytes.length >= BULK_BYTES) from.reuse?.(bytes);
+        if (isRest || bytes.length >= BULK_BYTES) from.reuse?.(bytes);
         options.onBytes?.(bytes.length, direction);
         next = from.read();
       } else {
         const batch = gather(from, bytes);
-        const written = batch.pieces.length === 1 ? to.write(bytes, headroom) : to.writeAll(batch.pieces, batch.length);
+        const { pieces, length } = batch;
+        const written = pieces.length === 1 && length >= BULK_BYTES
+          ? to.write(bytes, headroom)
+          : to.writeAll(pieces, length);
         if (written instanceof Promise) await written;
-        if (batch.length >= BULK_BYTES) { for (const piece of batch.pieces) from.reuse?.(piece); }
-        options.onBytes?.(batch.length, direction);
+        for (const piece of pieces) from.reuse?.(piece);
+        options.onBytes?.(length, direction);
         next = batch.next === undefined ? from.read() : batch.next;
       }
       linger?.replace(options.lingerMs);

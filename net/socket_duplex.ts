@@ -30,6 +30,13 @@ const NO_BUFFER = new Uint8Array(0);
 /** Memory for joining pieces; back here as soon as the kernel has taken them. */
 const joinBuffers: ArrayBuffer[] = [new ArrayBuffer(JOIN_BYTES)];
 
+/** Join buffers that are kept, 4 MiB: as many as writes may well be under way at once. */
+const MAX_JOIN_BUFFERS = 64;
+
+function keepJoinBuffer(buffer: ArrayBuffer): void {
+  if (joinBuffers.length < MAX_JOIN_BUFFERS) joinBuffers.push(buffer);
+}
+
 type Waiter = { resolve: (bytes: Uint8Array | null) => void; reject: (error: unknown) => void };
 
 /** A `node:net` or `node:tls` socket as a {@link Duplex}, with real back-pressure in both directions and a real RST. */
@@ -153,7 +160,8 @@ export class SocketDuplex implements Duplex {
       at += piece.length;
     }
     const written = this.#writeBulk(joined);
-    if (written === undefined) joinBuffers.push(joined.buffer);
+    if (written === undefined) keepJoinBuffer(joined.buffer);
+    else written.then(() => keepJoinBuffer(joined.buffer), () => {/* who waits for the write sees it */});
     return written;
   }
 
