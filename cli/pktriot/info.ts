@@ -4,6 +4,7 @@ import type { CommandContext } from "../command_context.ts";
 import { loadConfig } from "../config_file.ts";
 import { escapeText } from "../escape_text.ts";
 import { parseHostPort } from "../parse_listen.ts";
+import { timeText } from "../time_text.ts";
 import { askServer } from "./ask_server.ts";
 import { type ClientConfig, clientConfigSchema } from "./config.ts";
 import { findConfig } from "./config_path.ts";
@@ -100,7 +101,7 @@ export function renderInfo(state: InfoState, states: ReadonlyMap<string, RuleSta
 function renderStatus(status: NonNullable<InfoState["status"]>): string {
   switch (status.kind) {
     case "running":
-      return escapeText(`running on ${status.host} since ${status.since}`);
+      return escapeText(`running on ${status.host} since ${timeText(status.since)}`);
     case "stopped":
       return "not running";
     case "unknown":

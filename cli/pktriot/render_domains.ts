@@ -1,6 +1,7 @@
 import type { DomainPointing, DomainState } from "../../protocol/request.ts";
 import { escapeText } from "../escape_text.ts";
 import { renderTable } from "../table.ts";
+import { timeText } from "../time_text.ts";
 
 /** What `domain add` says: the records to set, and what happens then. */
 export function renderAddedDomain(added: DomainState & { pointing: DomainPointing }): string[] {
@@ -34,9 +35,13 @@ export function renderDomains(domains: readonly DomainState[]): string[] {
     ["Domain", "Status", "TXT name", "TXT value", "Since", "Last look", "Reason"],
     domains.map(({ domain, status, txt, since, checked, reason }) => [
       ...[domain, status, txt?.name ?? "--", txt?.value ?? "--"],
-      ...[since ?? "--", checked ?? "--", reason ?? "--"],
+      ...[timeOr(since), timeOr(checked), reason ?? "--"],
     ]),
   );
+}
+
+function timeOr(time: string | undefined): string {
+  return time === undefined ? "--" : timeText(time);
 }
 
 function pointingRows(domain: string, pointing: DomainPointing): string[][] {

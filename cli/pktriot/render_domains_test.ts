@@ -58,10 +58,10 @@ Deno.test("renderDomains() shows what each waits for, and nothing that moves the
   const lines = renderDomains([{ ...PENDING, checked: "2030-01-01T00:01:00.000Z", reason }, verified]);
   deepEqual(lines.slice(3, 5).map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim())), [
     [
-      ...["example.com", "pending", "_spokes-challenge.example.com", "spokes-verify=abc", PENDING.since],
-      ...["2030-01-01T00:01:00.000Z", 'the TXT record is "\\x1b[2J"'],
+      ...["example.com", "pending", "_spokes-challenge.example.com", "spokes-verify=abc", "2030-01-01 00:00 UTC"],
+      ...["2030-01-01 00:01 UTC", 'the TXT record is "\\x1b[2J"'],
     ],
-    ["b.org", "verified", "--", "--", "2030-01-02T00:00:00.000Z", "--", "--"],
+    ["b.org", "verified", "--", "--", "2030-01-02 00:00 UTC", "--", "--"],
   ]);
   deepEqual(renderVerifiedDomain(verified), "b.org is verified");
 });

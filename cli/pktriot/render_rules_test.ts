@@ -166,7 +166,7 @@ Deno.test("renderInfo() begins with the block of the client", () => {
     "  Server: example.com:443",
     "  IP: 203.0.113.7",
     "  Name: laptop\\x1b[2J",
-    "  Status: running on laptop since 2026-01-02T03:04:05Z",
+    "  Status: running on laptop since 2026-01-02 03:04 UTC",
     "",
     "TCP rules:",
     "+-------+-------------+------------------+",

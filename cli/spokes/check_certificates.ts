@@ -13,6 +13,7 @@ import { certificateOrders } from "../../server/certificates/certificate_orders.
 import type { ServerOptions } from "../../server/options.ts";
 import { escapeText } from "../escape_text.ts";
 import { renderTable } from "../table.ts";
+import { timeText } from "../time_text.ts";
 
 /** A file of the folder of the operator's own certificates. */
 export interface CertificateRow {
@@ -75,12 +76,16 @@ export function renderCertificates({ certificates, acme, warnings }: Certificate
     lines.push("    for domains of tunnels whose TLS ends here");
   }
   if (certificates === null) return lines.map(escapeText);
-  lines.push(`  use the certificates in ${certificates.folder}: ${certificates.files.length} found`);
+  const bad = certificates.files.filter(({ status }) => status === "not used").length;
+  const not = bad === 0 ? "" : `, ${bad} of them not used`;
+  lines.push(`  use the certificates in ${certificates.folder}: ${certificates.files.length} found${not}`);
   lines.push(...certificates.files.flatMap(({ reason }) => reason === undefined ? [] : [`    ${reason}`]));
   const escaped = lines.map(escapeText);
   if (certificates.files.length === 0) return escaped;
-  const rows = certificates.files.map(({ file, names, expires, status }) => [file, names.join(", "), expires, status]);
-  return [...escaped, ...renderTable(["File", "Names", "Expires", "Status"], rows)];
+  const rows = certificates.files.map(({ file, names, expires, status }) => [
+    ...[file, names.join(", ") || "--", expires === "" ? "--" : timeText(expires), status],
+  ]);
+  return [...escaped, ...renderTable(["File", "Names", "Expires", "Status"], rows).map((line) => `    ${line}`)];
 }
 
 const PROOFS: Readonly<Record<CertificateOrder["challenge"][number], string>> = {

@@ -1,8 +1,9 @@
 import type { CommandContext } from "../command_context.ts";
 import { renderTable } from "../table.ts";
+import { timeText } from "../time_text.ts";
 import { loadServerConfig } from "./config_path.ts";
 import { openState } from "./open_state.ts";
-import { isoTime, timeText } from "./render_state.ts";
+import { isoTime } from "./render_state.ts";
 
 /** `spokes domain ls`. */
 export async function domainLs(context: CommandContext, options: { json?: boolean }): Promise<void> {

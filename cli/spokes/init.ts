@@ -13,7 +13,7 @@ import type { LoadedServerConfig } from "./config_path.ts";
 import { inviteFor } from "./invite_for.ts";
 import { openState } from "./open_state.ts";
 import { renderServerConfig, type ServerConfigValues } from "./render_config.ts";
-import { stateFolderOf } from "./server_options.ts";
+import { DEFAULT_CERTIFICATES, stateFolderOf } from "./server_options.ts";
 
 const DEFAULT_TLS_PORT = 443;
 
@@ -41,6 +41,7 @@ export async function init(context: CommandContext, options: InitOptions): Promi
   await using draft = await createConfig(path);
   const invite = await makeInvite(loaded);
   await draft.commit(text);
+  await makeCertificatesFolder(loaded.folder);
   const state = stateFolderOf(loaded);
   if (options.json === true) return context.io.print(JSON.stringify({ config: path, state, invite }, null, 2));
   context.io.print([
@@ -53,6 +54,16 @@ export async function init(context: CommandContext, options: InitOptions): Promi
     "",
     `pktriot configure ${invite}`,
   ]);
+}
+
+/** The server watches the folder from its start on, if it is there: who puts a certificate into it later is to be seen. */
+async function makeCertificatesFolder(folder: string): Promise<void> {
+  try {
+    // Keys in it are protected by themselves; the server's user must be able to look.
+    await Deno.mkdir(join(folder, DEFAULT_CERTIFICATES), { mode: 0o755 });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+  }
 }
 
 /** Browsers and curl resolve localhost and everything below it by themselves. */

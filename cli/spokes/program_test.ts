@@ -50,7 +50,9 @@ Deno.test("spokes init writes a configuration that check accepts, and prints an 
   match(invite.token, /^spk_enrol_/);
   equal((await Deno.stat(server.config)).mode! & 0o777, 0o600);
   const { out: json } = await server.run("check", "--json");
-  const { domain, tokens, tunnels, certificate } = JSON.parse(json.join("\n"));
+  const { domain, tokens, tunnels, certificate, certificates } = JSON.parse(json.join("\n"));
+  // It is watched from the first start on.
+  deepEqual(certificates, { folder: `${server.folder}/certs`, files: [] });
   deepEqual({ domain, tokens, tunnels }, { domain: "example.com", tokens: 1, tunnels: 0 });
   equal(certificate.pin, invite.pin);
 });
@@ -155,10 +157,10 @@ Deno.test("spokes check tells which certificates it would use, get and demand", 
   );
   match(
     text,
-    /use the certificates in .*certs: 2 found\n +E6002: Cannot trust the key ".*open\.key": everybody may read/,
+    /use the certificates in .*certs: 2 found, 1 of them not used\n +E6002: Cannot trust the key ".*open\.key": everybody may read/,
   );
-  match(text, /\| open\.crt +\| +\| +\| not used \|/);
-  match(text, /\| sub\/fullchain\.pem \| example\.com, tunnel\.spokes\.internal \| 2\S+Z \| valid +\|/);
+  match(text, /\n {4}\| open\.crt +\| -- +\| -- +\| not used \|/);
+  match(text, /\| sub\/fullchain\.pem \| example\.com, tunnel\.spokes\.internal \| 2\S+ \S+ UTC \| valid +\|/);
   match(text, /demand PROXY protocol from 10\.0\.0\.0\/8/);
   // A name that the operator has a certificate for is not asked of an authority; and a secret is never shown.
   const secret = "canary-canary-canary";

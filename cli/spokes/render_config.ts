@@ -44,7 +44,7 @@ tls:
   # key: privkey.pem
 
 # Certificates of your own for any names, as pairs of files: NAME.crt with NAME.key, or fullchain.pem with privkey.pem.
-# The folder is watched: new ones are used at once. A folder named certs beside this file is used without this line.
+# The folder is watched: new ones are used at once. Without this line it is the one named certs beside this file.
 # certificates: certs
 
 # Certificates from an authority (ACME), renewed for ever: for the name above, and for domains of tunnels whose TLS ends at

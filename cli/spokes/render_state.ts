@@ -2,11 +2,7 @@ import type { EnrolmentToken } from "../../server/state/enrolment_tokens.ts";
 import type { Sighting } from "../../server/state/sightings.ts";
 import type { Tunnel } from "../../server/state/tunnels.ts";
 import { renderTable } from "../table.ts";
-
-/** `2026-01-02 03:04` in UTC, with its zone. */
-export function timeText(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 16).replace("T", " ")} UTC`;
-}
+import { timeText } from "../time_text.ts";
 
 /** The table of `spokes token ls`. */
 export function renderTokens(tokens: readonly EnrolmentToken[], now: number): string[] {

@@ -9,7 +9,7 @@ import type { LoadedServerConfig } from "./config_path.ts";
 /** State beside the configuration file, unless it says otherwise. */
 const DEFAULT_STATE = "state";
 /** Certificates of the operator's own, when there is such a folder and the configuration names none. */
-const DEFAULT_CERTIFICATES = "certs";
+export const DEFAULT_CERTIFICATES: string = "certs";
 
 /** The folder of the store, the CA and the certificate. */
 export function stateFolderOf({ folder, config }: LoadedServerConfig): string {

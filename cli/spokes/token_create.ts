@@ -4,10 +4,11 @@ import type { CommandContext } from "../command_context.ts";
 import { usageError } from "../command_error.ts";
 import { parseDuration } from "../parse_duration.ts";
 import { parsePortRange } from "../parse_port_range.ts";
+import { timeText } from "../time_text.ts";
 import { loadServerConfig } from "./config_path.ts";
 import { inviteFor } from "./invite_for.ts";
 import { openState } from "./open_state.ts";
-import { timeText, tokenFacts } from "./render_state.ts";
+import { tokenFacts } from "./render_state.ts";
 
 /** Flags of `token create`. */
 export interface TokenCreateOptions {
