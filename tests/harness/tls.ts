@@ -62,10 +62,13 @@ export async function sClient(port: number, ...args: string[]): Promise<string> 
   return stdout + stderr;
 }
 
-/** The first flight of a TLS client that asks for a name. */
-export async function helloFor(servername: string): Promise<Uint8Array> {
+/** The first flight of a TLS client that asks for a name, and offers these protocols. */
+export async function helloFor(servername: string, alpn: readonly string[] = []): Promise<Uint8Array> {
   await using trap = await tcpTarget();
-  const socket = tls.connect({ host: "127.0.0.1", port: trap.port, servername, rejectUnauthorized: false });
+  const socket = tls.connect({
+    ...{ host: "127.0.0.1", port: trap.port, servername, rejectUnauthorized: false },
+    ...(alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),
+  });
   socket.on("error", () => {
     // Nobody answers.
   });
