@@ -15,6 +15,8 @@ import {
   run,
   type ServerSetup,
   sha256,
+  spawn,
+  spawnSpokes,
   startServer,
   startTunnel,
   tcpTarget,
@@ -390,4 +392,55 @@ Deno.test("a server that stops lets a download over HTTPS end, and meanwhile tak
   await wire[Symbol.asyncDispose]();
   await within(stopped, "the server to stop");
   assert.ok(tunnel.events.some(({ kind }) => kind === "draining"));
+});
+
+programTest("SIGTERM: downloads over HTTPS and through a passed-on session end, and no other visitor is taken", [
+  "curl",
+], async () => {
+  await using certificates = await certificateFolder();
+  const { authorityFile } = await certificates.put("wildcard.pem", `*.${DOMAIN}`);
+  await using target = await tcpTarget();
+  await using server = await spawnSpokes({ yaml: `certificates: ${JSON.stringify(certificates.path)}\n` });
+  await using tunnel = await startTunnel(server, [{ kind: "http", target: target.address }]);
+  const { hostname: host } = tunnel;
+  const there = `there.${host}`;
+  await tunnel.http(target.address, { domain: there, tls: { end: "target", target: target.address } });
+  const bytes = fill(4 * MEBIBYTE);
+  const at = ["--connect-to", `${host}:443:127.0.0.1:${server.tlsPort}`];
+  await using download = spawn("curl", [
+    "-sS",
+    "--max-time",
+    "30",
+    "--cacert",
+    authorityFile,
+    ...at,
+    `https://${host}/`,
+  ]);
+  const inside = await target.accept();
+  await readRequest(inside);
+  await inside.send(`HTTP/1.1 200 OK\r\nContent-Length: ${bytes.length}\r\n\r\n`);
+  await inside.send(bytes.subarray(0, MEBIBYTE));
+  await using visitor = await connectTcp(server.tlsPort);
+  const hello = await helloFor(there);
+  await visitor.send(hello);
+  const passed = await target.accept();
+  await passed.readExactly(hello.length);
+  server.program.kill("SIGTERM");
+  await server.log.waitFor("stopping");
+  for (const name of [host, there]) {
+    await eventually(
+      () => certificateShown(server.tlsPort, name).then(() => false, () => true),
+      `${name} to be refused`,
+    );
+  }
+  assert.ok(await certificateShown(server.tlsPort, DOMAIN), "the tunnel endpoint is there for channels");
+  assert.equal(target.connections.length, 2);
+  await inside.send(bytes.subarray(MEBIBYTE));
+  const { code, bytes: got } = await download.finished;
+  assert.deepEqual([code, sha256(got)], [0, sha256(bytes)]);
+  const sending = passed.send(bytes).then(() => passed.endWrite());
+  assert.equal(sha256((await visitor.readToEnd()).bytes), sha256(bytes));
+  await sending;
+  await visitor.endWrite();
+  assert.equal(await server.ended, 0);
 });

@@ -13,7 +13,6 @@ import {
   type Tunnel,
 } from "../../mod.ts";
 import { CapturedLog } from "./captured_log.ts";
-import type { TestServer } from "./server.ts";
 import { within } from "./wait.ts";
 
 /** How a test's tunnel differs from the usual one. */
@@ -45,7 +44,7 @@ export interface TestTunnel extends AsyncDisposable {
 
 /** Enrols with an invite and connects; resolves when the rules are published. With no rules the default page is. */
 export async function startTunnel(
-  server: TestServer,
+  server: { invite(): Promise<string> },
   rules: readonly ClientRule[] = [],
   { identity, invite, ...options }: TunnelSetup = {},
 ): Promise<TestTunnel> {
