@@ -22,6 +22,11 @@ Deno.test("route http ls and info show what the server says of each rule, while 
   assert.match(idle.err, /^Not running: `pktriot start` publishes the rules\.\n$/);
   assert.doesNotMatch(idle.out, /Inactive/);
 
+  const uncovered = ["--config", config, ...add, "--domain", "uncovered.tunnels.localhost", "--tls-at", "server"];
+  const refused = await runProgram("pktriot", uncovered);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /^error E6008: .*"uncovered\.tunnels\.localhost".*\n$/);
+
   await using started = spawnProgram("pktriot", ["--config", config, "start"]);
   await started.program.printed(/Running/);
   await eventually(async () => (await pktriot("info")).out.includes("Inactive"), "the states to be known");

@@ -43,9 +43,9 @@ function addressOf(rule: Rule, server: Welcome["server"]): string {
   return rule.tls === undefined ? publicHttpAddress(rule.domain, server) : publicHttpsAddress(rule.domain, server);
 }
 
-/** E4 is about names, ports and rules; everything else is about reaching the server. */
+/** E4 is about names, ports and rules; nearly everything else is about reaching the server. */
 function isRefusal(error: unknown): boolean {
-  return error instanceof CodedError && error.code.startsWith("E4");
+  return error instanceof CodedError && (error.code.startsWith("E4") || error.kind === "CERTIFICATE_MISSING");
 }
 
 /** What to tell after a rule was written. */
