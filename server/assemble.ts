@@ -20,6 +20,11 @@ import { identifier } from "./edge/identify.ts";
 import { TcpEdge } from "./edge/tcp_edge.ts";
 import { TlsEdge } from "./edge/tls_edge.ts";
 import { DEFAULT_SERVER_LIMITS, type ServerLimits } from "./limits.ts";
+import { createMesh } from "./mesh/create_mesh.ts";
+import { tunnelIdentity } from "./mesh/identity.ts";
+import type { Mesh } from "./mesh/mesh.ts";
+import { serveMeshStream } from "./mesh/mesh_stream.ts";
+import { Services } from "./mesh/services.ts";
 import { Metrics } from "./metrics.ts";
 import { metricsText } from "./metrics_text.ts";
 import type { ServerOptions } from "./options.ts";
@@ -50,6 +55,7 @@ const DEFAULTS = {
 export interface ServerParts {
   state: ServerState;
   sessions: Sessions;
+  mesh: Mesh;
   endpoint: TunnelEndpoint;
   httpEdge: HttpEdge;
   tlsEdge: TlsEdge;
@@ -109,17 +115,25 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
   });
   const http = stack.use(await httpEdge.listen({ ...DEFAULTS.http, ...options.http }));
   about.httpPort = options.http?.publicPort ?? http.address.port;
+  const services = new Services();
   const publishing = {
-    ...{ state, router, certificates, ports: tcpEdge, log, addressOf: addressOf(about, certificates) },
-    onTlsRules: soon(() =>
-      certificates.setCustomDomains(router.domains(({ rule }) => rule.kind === "http" && rule.tls === "server"))
-    ),
+    ...{ state, router, services, certificates, ports: tcpEdge, log, addressOf: addressOf(about, certificates) },
+    onTlsRules: soon(() => {
+      // Visitors of a tunnel that is away are told so over HTTPS too.
+      const away = certificates.customDomains.filter((name) => router.route(name).kind === "offline");
+      const here = router.domains(({ rule }) => rule.kind === "http" && rule.tls === "server");
+      certificates.setCustomDomains([...here, ...away]);
+    }),
   };
   const sessions: Sessions = new Sessions({
     limits,
     log,
     publishing,
     exists: (id) => state.tunnels.exists(id),
+    onConnect: (stream, open, { tunnel, from }) =>
+      serveMeshStream(stream, open, {
+        ...{ identity: tunnelIdentity(tunnel, from), mesh, log, lingerMs: limits.lingerMs, metrics },
+      }),
     onJoin: (session) => {
       log.info("tunnel connected", {
         ...{ tunnel: session.tunnel.id, hostname: session.tunnel.hostname, role: session.role, from: session.from },
@@ -138,6 +152,7 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
   });
 
   certificates.onChange = () => void sessions.retryRefused();
+  services.onFreed = soon(() => void sessions.retryRefused());
   const dns = createDns(options.domains);
   const looks = stack.use(
     new DomainLooks({
@@ -158,11 +173,15 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
     exempt: isExempt,
   });
   const authenticator = new Authenticator({ state, metrics, log });
-  const endpoint = new TunnelEndpoint({ state, sessions, proofs, authenticator, limits, log, about });
+  const endpoint = new TunnelEndpoint({
+    ...{ state, sessions, proofs, authenticator, limits, log, about },
+    mesh: { services: (identity) => mesh.services(identity) },
+  });
   const tlsEdge = new TlsEdge({
     ...{ hostname, router, certificates, visitors, undecided, unauthenticated, identify, limits, metrics, log },
     toEndpoint: (connection) => endpoint.take(connection),
     toHttp: (connection) => httpEdge.takeSecure(connection),
+    toHttpFromMesh: (visit, serverName) => httpEdge.serveMesh(visit, serverName),
   });
   const tls = stack.use(await tlsEdge.listen({ ...DEFAULTS.tls, ...options.tls }));
   about.tlsPort = options.tls?.publicPort ?? tls.address.port;
@@ -182,15 +201,33 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
   });
   if (admin !== null) stack.defer(() => admin.close());
 
+  const mesh: Mesh = createMesh(options, {
+    ...{
+      services,
+      router,
+      limits,
+      log,
+      edges: { http: httpEdge, tls: tlsEdge },
+      names: [...new Set([domain, hostname])],
+    },
+    ports: () => [
+      ...[about.httpPort, about.tlsPort, http.address.port, tls.address.port, admin?.address.port ?? 0],
+      tcp,
+    ],
+  }, stack);
   stack.use(state.tunnels.watch((change) => {
-    if (change.kind === "changed") return sessions.updateTunnel(change.tunnel);
+    if (change.kind === "changed") {
+      sessions.updateTunnel(change.tunnel);
+      return mesh.updateTunnel(change.tunnel);
+    }
+    mesh.endTunnel(change.id, new CodedError("REVOKED"));
     void sessions.endTunnel(change.id, new CodedError("REVOKED"));
   }));
   repeat(stack, SWEEP_MS, () => sessions.sweep(performance.now()));
   repeat(stack, SIGHTING_INTERVAL_MS, () => void tidy(state, sessions, log));
   await certificates.start();
   return {
-    ...{ state, sessions, endpoint, httpEdge, tlsEdge, tcpEdge, http, tls, admin },
+    ...{ state, sessions, mesh, endpoint, httpEdge, tlsEdge, tcpEdge, http, tls, admin },
     invitation: invitationOf(options, { hostname, tlsPort: about.tlsPort, pin: certificates.pin }),
     drain: () => draining = true,
   };

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { ClientHttpRule } from "../mod.ts";
+import { PEBBLE_PROGRAMS, startPebble } from "../net/acme/testing/pebble.ts";
 import {
   connectTcp,
   eventually,
   fill,
+  freePort,
   httpTarget,
   jsonEcho,
   programTest,
@@ -444,3 +446,36 @@ programTest("SIGTERM: downloads over HTTPS and through a passed-on session end, 
   await visitor.endWrite();
   assert.equal(await server.ended, 0);
 });
+
+programTest(
+  "a custom name keeps its certificate while its tunnel is away: visitors are told so over HTTPS",
+  PEBBLE_PROGRAMS,
+  async () => {
+    await using state = await tempDir();
+    const [httpPort, tlsPort] = [await freePort(), await freePort()];
+    await using ca = await startPebble({ httpPort, tlsPort });
+    await using server = await startServer({
+      ...{ stateDir: join(state.path, "state"), domains: { withoutProof: ["shop.test"] } },
+      ...{ http: { hostname: "127.0.0.1", port: httpPort }, tls: { hostname: "127.0.0.1", port: tlsPort } },
+      acme: { directory: ca.directory, ca: ca.ca },
+    });
+    await using tunnel = await startTunnel(server);
+    const rule = { tls: { end: "server" }, domain: "www.shop.test" } as const;
+    const name = await tunnel.http(() => new Response("here"), rule);
+    const shown = await eventually(
+      () => certificateShown(tlsPort, name).catch(() => false),
+      `a certificate: ${ca.output}`,
+    );
+    await tunnel.tunnel.stop();
+    await using visitor = await connectTls(tlsPort, { servername: name, ca: await ca.root() });
+    assert.equal((await request(0, { host: name, wire: visitor })).status, 503);
+    assert.equal(await certificateShown(tlsPort, name), shown);
+    await using again = await startTunnel(server, [], { identity: tunnel.identity });
+    await again.http(() => new Response("again"), rule);
+    assert.equal((await request(0, { host: name, wire: visitor })).text, "again");
+    assert.equal(await certificateShown(tlsPort, name), shown);
+    // What its tunnel does not want any more is not shown any more.
+    await again.publish([{ kind: "http", target: () => new Response("plain") }]);
+    await eventually(() => certificateShown(tlsPort, name).then(() => false, () => true), "the name to be refused");
+  },
+);

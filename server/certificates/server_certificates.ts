@@ -137,6 +137,11 @@ export class ServerCertificates implements AsyncDisposable {
     this.#warnOfNames();
   }
 
+  /** What {@link setCustomDomains} was told last. */
+  get customDomains(): readonly string[] {
+    return this.#customDomains;
+  }
+
   /** The names of all rules whose TLS ends here, instead of those before: each gets a certificate unless it has one. */
   setCustomDomains(names: Iterable<string>): void {
     const sorted = [...new Set(names)].sort();
