@@ -7,6 +7,7 @@ import type { ControlMessage, Hello, UnknownMessage, Welcome } from "../protocol
 import type { Rule } from "../protocol/rule.ts";
 import type { DomainProofs } from "./domain_proofs.ts";
 import type { ServerLimits } from "./limits.ts";
+import type { Mesh } from "./mesh/mesh.ts";
 import { answerRequest } from "./requests.ts";
 import { RuleUpdates } from "./rule_updates.ts";
 import type { Session } from "./session.ts";
@@ -19,6 +20,7 @@ export interface ControlLoopParts {
   state: ServerState;
   sessions: Sessions;
   proofs: Pick<DomainProofs, "add" | "verify" | "list" | "remove">;
+  mesh: Pick<Mesh, "services">;
   limits: Readonly<ServerLimits>;
   log: Logger;
   /** What `welcome` tells about this server. */
@@ -73,8 +75,9 @@ export class ControlLoop {
   }
 
   #welcome(session: Session, resumed: boolean): Welcome {
-    const { about, limits } = this.#parts;
+    const { about, limits, sessions } = this.#parts;
     const { id, name, hostname } = session.tunnel;
+    session.heartbeatMs = sessions.heartbeatMs;
     return {
       kind: "welcome",
       session: session.id,
@@ -83,7 +86,7 @@ export class ControlLoop {
       tunnel: { id, name, hostname },
       server: about,
       limits: { rules: MAX_RULES, networks: MAX_NETWORKS_PER_RULE, streams: limits.streamsPerSession },
-      heartbeatMs: limits.heartbeatMs,
+      heartbeatMs: session.heartbeatMs,
     };
   }
 

@@ -32,6 +32,8 @@ export interface ServerLimits {
   openAnswerMs: number;
   /** Client's ping interval on control; the channel is lost after three. Below 500 ms a client cannot keep it. */
   heartbeatMs: number;
+  /** With more tunnels online than this, clients ping a third as often. */
+  largeFleet: number;
   /** A session without its control channel lives so long. */
   resumeMs: number;
   /** A data channel silent for so long is pinged. */
@@ -62,6 +64,7 @@ export const DEFAULT_SERVER_LIMITS: Readonly<ServerLimits> = {
   channelQueue: 1_024,
   openAnswerMs: 15_000,
   heartbeatMs: 5_000,
+  largeFleet: 10_000,
   resumeMs: 15_000,
   channelSilenceMs: 25_000,
   channelPongMs: 10_000,

@@ -46,6 +46,8 @@ export class Session {
   readonly incoming: IncomingChannels;
   readonly publisher: Publisher;
   tunnel: Tunnel;
+  /** How often its client was told to ping, ms. */
+  heartbeatMs: number;
   /** The client said that it is about to stop: no new work goes to it. */
   draining = false;
   readonly #options: SessionOptions;
@@ -64,6 +66,7 @@ export class Session {
     this.hello = options.hello;
     this.role = options.hello.role;
     this.from = options.from;
+    this.heartbeatMs = limits.heartbeatMs;
     this.#opens = new Turnstile({
       perSecond: limits.opensPerSecond,
       waitMs: limits.channelWaitMs,

@@ -7,6 +7,9 @@ import type { ServerLimits } from "./limits.ts";
 import { Session, type SessionOptions } from "./session.ts";
 import type { Tunnel } from "./state/tunnels.ts";
 
+/** The clients of a large fleet ping so much less often (5 s become 15 s). */
+const LARGE_FLEET_FACTOR = 3;
+
 /** Who comes, and on what. */
 export interface Joining {
   tunnel: Tunnel;
@@ -47,6 +50,12 @@ export class Sessions {
   /** The session that publishes a tunnel's rules. */
   serving(tunnelId: string): Session | undefined {
     return this.#serving.get(tunnelId);
+  }
+
+  /** How often a client that comes now is to ping, ms: pings of many tunnels are work too. */
+  get heartbeatMs(): number {
+    const { heartbeatMs, largeFleet } = this.#limits;
+    return this.#serving.size <= largeFleet ? heartbeatMs : heartbeatMs * LARGE_FLEET_FACTOR;
   }
 
   /** Whether a tunnel has any session. */
@@ -112,10 +121,9 @@ export class Sessions {
 
   /** Once a second: drops control channels that went silent, and lets each session look after its data channels. */
   sweep(now: number): void {
-    const silentSince = now - 3 * this.#limits.heartbeatMs;
     for (const session of this.#byId.values()) {
-      const { control } = session;
-      if (control !== null && control.heardAt < silentSince) control.reset();
+      const { control, heartbeatMs } = session;
+      if (control !== null && control.heardAt < now - 3 * heartbeatMs) control.reset();
       session.sweep(now);
     }
   }

@@ -93,6 +93,16 @@ Deno.test("endTunnel() ends every session of a tunnel and of its one-shots, and 
   assert.ok(!setup.sessions.isLive(tunnel.id) && !setup.sessions.isLive(child.id) && setup.sessions.isLive(other.id));
 });
 
+Deno.test("clients of a large fleet are told to ping a third as often, and judged by it", async () => {
+  await using setup = await setUpSessions({ heartbeatMs: 5_000, largeFleet: 1 });
+  const [first, second] = [setup.dial(await setup.enrolled()), setup.dial(await setup.enrolled())];
+  assert.equal((await first.join()).heartbeatMs, 5_000);
+  assert.equal((await second.join()).heartbeatMs, 15_000);
+  setup.sessions.sweep(performance.now() + 16_000);
+  await first.served;
+  assert.deepEqual(setup.sessions.all.map(({ control }) => control !== null), [false, true]);
+});
+
 Deno.test("sweep() cuts a control channel after three silent heart beats, and the session waits for another", async () => {
   await using setup = await setUpSessions({ heartbeatMs: 5_000 });
   const peer = setup.dial(await setup.enrolled());

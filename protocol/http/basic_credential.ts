@@ -12,9 +12,9 @@ const BASIC = /^basic +([A-Za-z0-9+/]+={0,2})$/i;
 const CONTROL = /[\x00-\x1f\x7f]/;
 const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** The credential in `Authorization`, as UTF-8; `undefined` without one, with several, and with one that is not well-formed. */
-export function basicCredential(fields: Fields): BasicCredential | undefined {
-  const [value, another] = fields.getAll("authorization");
+/** The credential in `Authorization` (or another field), as UTF-8; `undefined` without one, with several, and with one that is not well-formed. */
+export function basicCredential(fields: Fields, field: string = "authorization"): BasicCredential | undefined {
+  const [value, another] = fields.getAll(field);
   if (value === undefined || another !== undefined) return undefined;
   const encoded = BASIC.exec(value)?.[1];
   const text = encoded === undefined ? undefined : utf8(Buffer.from(encoded, "base64"));

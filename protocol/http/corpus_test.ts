@@ -102,6 +102,8 @@ const REQUESTS: readonly Vector[] = [
   ["DEL in a value", field("A: \x7f"), BAD],
   ["100 fields", `${GET}${"A: b\r\n".repeat(99)}\r\n`, OK],
   ["101 fields", `${GET}${"A: b\r\n".repeat(100)}\r\n`, "HEADERS_TOO_LARGE"],
+  ["181 cookies", `${GET}Cookie: ${"a=b; ".repeat(180)}a=b\r\n\r\n`, "HEADERS_TOO_LARGE"],
+  ["181 cookies in two fields", `${GET}${`Cookie: ${"a; ".repeat(90)}a\r\n`.repeat(2)}\r\n`, "HEADERS_TOO_LARGE"],
   ["head over 32 KiB", `${GET}${`A: ${"b".repeat(1000)}\r\n`.repeat(33)}\r\n`, "HEADERS_TOO_LARGE"],
 
   // Host (RFC 9112 3.2).

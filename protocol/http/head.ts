@@ -2,7 +2,7 @@ import { CodedError, type ErrorName } from "../errors.ts";
 import type { Fields } from "./field.ts";
 import { type FieldFaults, parseFieldLines } from "./field_lines.ts";
 import { latin1 } from "./latin1.ts";
-import { MAX_HEAD_BYTES, MAX_REQUEST_LINE_BYTES } from "./limits.ts";
+import { MAX_COOKIES, MAX_HEAD_BYTES, MAX_REQUEST_LINE_BYTES } from "./limits.ts";
 import { resolveTarget } from "./request_target.ts";
 
 /** The two versions that are spoken. */
@@ -62,6 +62,7 @@ export function parseRequestHead(head: string | Uint8Array): RequestHead {
   }
   const version = minor === "1" ? "1.1" : "1.0";
   const fields = parseFieldLines(text, length, REQUEST_FIELD_FAULTS);
+  if (fields.get("cookie") !== undefined) refuseManyCookies(fields);
   const { target, host } = resolveTarget(method, rawTarget, onlyHost(fields, version));
   return { method, target, version, fields, host };
 }
@@ -96,6 +97,13 @@ export function refuseTooLarge(kind: HeadKind, text: string): void {
     kind === "request" ? "HEADERS_TOO_LARGE" : "TARGET_BAD_RESPONSE",
     `The head is larger than ${MAX_HEAD_BYTES} bytes`,
   );
+}
+
+/** Targets make an object of each: the cheapest way to a lot of memory (zrok CVE-2026-40303, Go CVE-2025-58186). */
+function refuseManyCookies(fields: Fields): void {
+  let count = 0;
+  for (const { key, value } of fields) if (key === "cookie") count += value.split(";").length;
+  if (count > MAX_COOKIES) throw new CodedError("HEADERS_TOO_LARGE", `More than ${MAX_COOKIES} cookies`);
 }
 
 function onlyHost(fields: Fields, version: HttpVersion): string | undefined {

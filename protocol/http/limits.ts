@@ -4,6 +4,8 @@
 export const MAX_REQUEST_LINE_BYTES = 8 * 1024;
 /** A whole head with its empty line; past it 431. Big cookies and signed tokens fit four times. */
 export const MAX_HEAD_BYTES = 32 * 1024;
+/** Cookies of one request; browsers keep 180 of a site. */
+export const MAX_COOKIES = 180;
 /** Fields of one head; HAProxy allows 101. */
 export const MAX_FIELDS = 100;
 /** Trailers of one body: they carry checksums and timings. */

@@ -12,14 +12,21 @@ import { bodyTooLarge } from "./rule_options.ts";
 /** What is kept of a request's body, so that it can be sent once more. */
 const MAX_HELD_BYTES = 64 * 1024;
 
+/** A body slower than this holds a target up for nothing (slow POST; Apache's mod_reqtimeout is as strict). */
+const MIN_BYTES_PER_S = 240;
+/** Before so much waiting for the visitor its rate is not judged. */
+const RATE_GRACE_MS = 30_000;
+
 /** What a pump tells. */
 export interface RequestPumpOptions {
-  /** Bytes of the body moved. */
+  /** Bytes of the body moved, and not too slowly. */
   readonly onProgress: () => void;
   /** The visitor's side failed: cut, not HTTP, or too long. */
   readonly onFailure: (error: unknown) => void;
   /** The most that the body may have, without its framing. */
   readonly maxBytes?: number | undefined;
+  /** Milliseconds. @default performance.now */
+  readonly now?: () => number;
   /** Which trailers go on, of those that may. */
   readonly keepsTrailer?: ((field: KeyedField) => boolean) | undefined;
 }
@@ -33,9 +40,12 @@ export class RequestPump {
   readonly #decoder: BodyDecoder;
   readonly #chunked: boolean;
   readonly #options: RequestPumpOptions;
+  readonly #now: () => number;
   #held: Uint8Array[] = [];
   /** Bytes of the body that have come. */
   #bytes = 0;
+  /** How long the visitor was waited for, ms. */
+  #waitedMs = 0;
   #head: string | undefined;
   #stream: Duplex | undefined;
   #running: Promise<void> = Promise.resolve();
@@ -52,6 +62,7 @@ export class RequestPump {
     this.#decoder = bodyDecoder(framing, "request");
     this.#chunked = framing.kind === "chunked";
     this.#options = options;
+    this.#now = options.now ?? (() => performance.now());
   }
 
   /** Whether all that was read of the body is still held. */
@@ -117,7 +128,9 @@ export class RequestPump {
 
   async #move(): Promise<boolean> {
     this.#waiting = true;
+    const from = this.#now();
     const pieces = await this.#reader.readBody(this.#decoder);
+    this.#waitedMs += this.#now() - from;
     this.#waiting = false;
     if (this.#replaying !== undefined) await this.#replaying;
     if (this.#stopped) return false;
@@ -130,8 +143,12 @@ export class RequestPump {
     await this.#writeAll(writes);
     if (this.#stopped) return false;
     this.#sent = end;
-    this.#options.onProgress();
+    if (!this.#isTooSlow()) this.#options.onProgress();
     return !end;
+  }
+
+  #isTooSlow(): boolean {
+    return this.#waitedMs > RATE_GRACE_MS && this.#bytes < MIN_BYTES_PER_S * this.#waitedMs / 1_000;
   }
 
   #count(pieces: readonly Uint8Array[] | null): void {
