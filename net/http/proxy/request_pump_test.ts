@@ -22,8 +22,8 @@ async function progressOf(pieces: readonly (readonly [bytes: number, afterMs: nu
     now += afterMs;
     await visitor.write(latin1Bytes("x".repeat(bytes)));
     await target.read();
+    while (!pump.sent && !pump.waitsForVisitor) await new Promise((resolve) => setTimeout(resolve));
   }
-  while (!pump.sent) await new Promise((resolve) => setTimeout(resolve));
   for (const duplex of [visitor, edge, upstream, target]) duplex.reset();
   return progress;
 }
