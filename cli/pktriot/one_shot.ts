@@ -3,6 +3,7 @@ import { errorFromWire, ERRORS } from "../../protocol/errors.ts";
 import type { RuleState } from "../../protocol/message.ts";
 import type { ClientRule } from "../../client/options.ts";
 import type { CommandContext } from "../command_context.ts";
+import { usageError } from "../command_error.ts";
 import { loadConfig } from "../config_file.ts";
 import { parseDomain } from "../parse_domain.ts";
 import { clientConfigSchema } from "./config.ts";
@@ -27,6 +28,11 @@ export async function oneShotHttp(
   place: string | undefined,
   options: OneShotHttpOptions,
 ): Promise<void> {
+  if ((place === undefined) === (options.webroot === undefined)) {
+    throw usageError("A one-shot leads to one place", {
+      fix: "Give a target such as 8080, or a folder with --webroot.",
+    });
+  }
   const target = await targetFromOptions({
     ...(place === undefined ? {} : { target: place }),
     ...(options.webroot === undefined ? {} : { webroot: options.webroot }),

@@ -27,6 +27,8 @@ async function configured(config: unknown = CONFIG) {
 
 const BAD_INPUT: [command: string, code: number, message: RegExp][] = [
   ["route http add --domain blog.example.com --http 99999", 2, /^error E5007: .*1 to 65535/],
+  ["http", 2, /^error E5007: A one-shot leads to one place\. .*8080.*--webroot/],
+  ["http 8080 --webroot .", 2, /^error E5007: A one-shot leads to one place\. /],
   ["route http add --domain blog.example.com", 2, /^error E5007: The rule leads nowhere\. /],
   [
     "route http add --destination 10.0.0.7 --tls 443",
