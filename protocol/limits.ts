@@ -18,6 +18,8 @@ export const MAX_CONTROL_FRAMES_PER_S = 20;
 export const MAX_CONTROL_FRAME_BYTES = 125;
 /** Rules of one tunnel. */
 export const MAX_RULES = 1_000;
+/** Services in one answer: with the longest names they are a third of a control message. */
+export const MAX_LISTED_SERVICES = 1_000;
 /** Firewall networks of one rule. */
 export const MAX_NETWORKS_PER_RULE = 1_000;
 /** Requests under way at once on one control channel. */

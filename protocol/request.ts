@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { MAX_RULES } from "./limits.ts";
+import { MAX_LISTED_SERVICES, MAX_RULES } from "./limits.ts";
 import { ruleStateSchema } from "./message.ts";
 import { ruleSchema } from "./rule.ts";
 
@@ -30,6 +30,21 @@ const pointing = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("addresses"), hostname: z.string(), addresses: z.array(z.string()) }),
 ]);
 
+/** What a tunnel may reach through the mesh. */
+const service = z.object({
+  /** `external`: a host that the server allows, or all that fit its pattern. */
+  kind: z.enum(["tcp", "http", "external"]),
+  /** What to connect to: the service name, the domain of an HTTP rule, the tunnel's hostname, or the pattern of a host outside. */
+  name: z.string(),
+  /** Absent when any will do. */
+  port: port.optional(),
+  /** Of the tunnel behind which it is; absent when it is outside. */
+  owner: z.string().optional(),
+  tunnel: z.string().optional(),
+  /** Whether it takes connections now. */
+  online: z.boolean(),
+});
+
 /** Requests a client may make over control: parameters and result of each. */
 export const REQUESTS = {
   /** A free port, or the one asked for; what the tunnel owns already is simply confirmed. */
@@ -51,6 +66,11 @@ export const REQUESTS = {
   "rule.check": { params: z.object({ rule: ruleSchema }), result: nothing },
   /** What became of the rules that the running `serve` session publishes; absent without such a session. */
   "rule.states": { params: nothing, result: z.object({ states: z.array(ruleStateSchema).max(MAX_RULES).optional() }) },
+  /** What the tunnel may reach through the mesh now; `more` is how many did not fit. */
+  "service.list": {
+    params: nothing,
+    result: z.object({ services: z.array(service).max(MAX_LISTED_SERVICES), more: z.int().min(1).optional() }),
+  },
   "tunnel.info": {
     params: nothing,
     result: z.object({
@@ -69,6 +89,8 @@ export const REQUESTS = {
 } as const;
 
 export type DomainState = z.infer<typeof domainState>;
+/** One of the answer to `service.list`. */
+export type ListedService = z.infer<typeof service>;
 export type DomainPointing = z.infer<typeof pointing>;
 /** Name of a request. */
 export type RequestMethod = keyof typeof REQUESTS;

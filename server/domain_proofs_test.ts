@@ -152,7 +152,14 @@ Deno.test("a tunnel can neither look at, verify nor remove what another one aske
   const before = JSON.stringify(setup.proofs.list(owner.tunnel));
   const session = setup.sessions.serving(thief.tunnel.id)!;
   async function ask(method: RequestMethod, params: unknown): Promise<unknown> {
-    const context = { session, sessions: setup.sessions, state: setup.state, proofs: setup.proofs, log: SILENT };
+    const context = {
+      session,
+      sessions: setup.sessions,
+      state: setup.state,
+      proofs: setup.proofs,
+      mesh: { services: () => ({ services: [] }) },
+      log: SILENT,
+    };
     const answer = await answerRequest({ kind: "request", id: 1, method, params }, context);
     return "error" in answer ? answer.error.code : answer.result;
   }

@@ -3,7 +3,10 @@ import type { ChannelStream } from "../net/channel_stream.ts";
 import type { MaybePromise } from "../net/duplex.ts";
 import { CodedError, StreamResetError } from "../protocol/errors.ts";
 import type { AcquireOptions, HttpRoute, UpstreamStream } from "../net/http/proxy/http_context.ts";
-import type { PublishedRule, Visit } from "./published_rule.ts";
+import type { PublishedRule, RouteOptions, Visit } from "./published_rule.ts";
+
+/** How a stream is wanted, and how its request came. */
+type LendOptions = AcquireOptions & RouteOptions;
 
 /** An attached stream that carried no request for so long is given back, before a typical target (75 s) closes it under us. */
 const ATTACHED_IDLE_MS = 60_000;
@@ -25,7 +28,7 @@ export class HttpUpstreams {
   }
 
   /** The way of one request to the target, as the rule is now. */
-  route(): HttpRoute {
+  route(came: RouteOptions = {}): HttpRoute {
     const { rule, revision, options } = this.#rule;
     const isHttp = this.#protocol === "http";
     if (this.#key.revision !== revision) this.#key = { revision };
@@ -33,15 +36,15 @@ export class HttpUpstreams {
       key: this.#key,
       options: isHttp ? options : undefined,
       hostHeader: isHttp && rule.kind === "http" ? rule.hostHeader : undefined,
-      acquire: (options) => this.acquire(options),
+      acquire: (options) => this.acquire(came.mesh === undefined ? options : { ...options, ...came }),
     };
   }
 
   /** A stream for one exchange: an attached one, unless a fresh one is asked for. @throws {CodedError} as {@link Session.open} */
-  acquire(options: AcquireOptions): MaybePromise<HttpUpstream> {
+  acquire(options: LendOptions): MaybePromise<HttpUpstream> {
     const attached = options.fresh ? undefined : this.#take(options);
     if (attached === undefined) return this.#open(options);
-    attached.lend(options.address);
+    attached.lend(options);
     return attached;
   }
 
@@ -74,22 +77,26 @@ export class HttpUpstreams {
     return at < 0 ? undefined : this.#idle.splice(at, 1)[0];
   }
 
-  async #open({ address, port, signal }: AcquireOptions): Promise<HttpUpstream> {
+  async #open(options: LendOptions): Promise<HttpUpstream> {
+    const { address, port, signal, mesh } = options;
     const { revision, id, session, rule } = this.#rule;
-    const stream = await session.open({ rule: id, revision, protocol: this.#protocol, visitor: { address, port } });
+    const stream = await session.open({
+      ...{ rule: id, revision, protocol: this.#protocol, visitor: { address, port } },
+      ...mesh,
+    });
     if (signal.aborted) {
       stream.reset();
       signal.throwIfAborted();
     }
     // While the stream waited for its channel, the firewall may have been edited; challenges are answered to everybody.
-    if (this.#protocol === "http" && !this.#rule.allows(address)) {
+    if (this.#protocol === "http" && mesh === undefined && !this.#rule.allows(address)) {
       const error = new CodedError("FORBIDDEN");
       stream.reset(error);
       throw error;
     }
     const visitor = rule.proxyProtocol === undefined ? undefined : signal;
     const upstream = new HttpUpstream({ owner: this, rule: this.#rule, stream, visitor });
-    upstream.lend(address);
+    upstream.lend(options);
     return upstream;
   }
 
@@ -116,6 +123,8 @@ class HttpUpstream implements UpstreamStream, Visit {
   sent = 0;
   /** The visitor whose exchange is on it, or was the last. */
   address = "";
+  /** That exchange came through the mesh. */
+  exempt = false;
   /** The one visitor's connection that it is for; `undefined` when it is for all. */
   readonly visitor: AbortSignal | undefined;
   readonly #owner: HttpUpstreams;
@@ -191,11 +200,12 @@ class HttpUpstream implements UpstreamStream, Visit {
   }
 
   /** An exchange for a visitor begins. */
-  lend(address: string): void {
+  lend({ address, mesh }: Pick<LendOptions, "address" | "mesh">): void {
     this.reused = this.#exchanges++ > 0;
     this.#idle = false;
     this.#idleDeadline.replace(Infinity);
     this.address = address;
+    this.exempt = mesh !== undefined;
     this.#rule.enter(this);
   }
 

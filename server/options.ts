@@ -1,6 +1,7 @@
 import type { CertificatePem } from "../net/certificate.ts";
 import type { Logger } from "../net/log.ts";
 import type { ServerLimits } from "./limits.ts";
+import type { MeshOptions } from "./mesh/access.ts";
 
 /** Where a listener binds. */
 export interface ListenAddress {
@@ -54,6 +55,8 @@ export interface ServerOptions {
     /** Domains below which any tunnel may take a name without proof. @default none */
     withoutProof?: readonly string[];
   };
+  /** What tunnels may reach of each other, and outside; `false` switches it off. @default each owner's tunnels reach each other */
+  mesh?: MeshOptions | false;
   /** Networks whose `X-Forwarded-For` is believed. @default none */
   trustedProxies?: readonly string[];
   /** How long running streams may go on after a stop was asked for. @default 30_000 */

@@ -16,10 +16,16 @@ export interface StreamOpener {
   open(message: Omit<StreamOpen, "kind">): Promise<ChannelStream>;
 }
 
+/** How a request came. */
+export interface RouteOptions {
+  /** Through the mesh: the firewall is not for it. */
+  readonly mesh?: Pick<StreamOpen, "source">;
+}
+
 /** The keep-alive connections to the target of an HTTP rule. */
 export interface Upstreams {
   /** The way of one request to the target. */
-  route(): HttpRoute;
+  route(options?: RouteOptions): HttpRoute;
   /** Gives every idle one back. */
   closeIdle(): void;
   /** Gives the longest idle one back; false when there is none. */
@@ -29,6 +35,8 @@ export interface Upstreams {
 /** A visitor's connection or exchange that is under way. */
 export interface Visit {
   readonly address: string;
+  /** The firewall is not for it: it comes through the mesh. */
+  readonly exempt?: boolean;
   reset(error: CodedError): void;
 }
 
@@ -83,7 +91,7 @@ export class PublishedRule {
     this.#rule = rule;
     this.#allows = allows;
     for (const visit of [...this.#visits]) {
-      if (!allows(visit.address)) visit.reset(new CodedError("FORBIDDEN"));
+      if (visit.exempt !== true && !allows(visit.address)) visit.reset(new CodedError("FORBIDDEN"));
     }
   }
 
@@ -116,7 +124,7 @@ function leadsElsewhere(before: Rule, after: Rule): boolean {
 
 /** The rule without what says nothing about where it leads: who may come in, what is done to requests, and how it fares. */
 function leadOf(rule: Rule): unknown {
-  const ours = { firewall: null, options: null, warning: null };
+  const ours = { firewall: null, options: null, warning: null, service: null };
   // Set before it as well, so that the order of the keys is the same whatever the rule has.
   return { ...ours, ...rule, ...ours };
 }

@@ -7,6 +7,7 @@ import { type HttpRule, type Rule, ruleId, type TcpRule } from "../protocol/rule
 import { compileFirewall } from "./firewall.ts";
 import { HttpUpstreams } from "./http_upstreams.ts";
 import { PublishedRule, type StreamOpener } from "./published_rule.ts";
+import type { Services } from "./mesh/services.ts";
 import type { Router } from "./router.ts";
 import { nameTaken } from "./state/names.ts";
 import type { ServerState } from "./state/server_state.ts";
@@ -35,6 +36,8 @@ export interface NameCertificates {
 export interface PublisherParts {
   state: ServerState;
   router: Router;
+  /** What programs find through the mesh. */
+  services: Services;
   ports: PortOpener;
   certificates: NameCertificates;
   /** Rules whose TLS is to end at the server have come or gone. */
@@ -86,6 +89,7 @@ export class Publisher {
     this.#checkTls(rule);
     const { names, ports } = this.#parts.state;
     const { tunnel } = this.#session;
+    this.#parts.services.assertFree(tunnel.owner, rule.service);
     if (rule.kind === "tcp") return ports.assertOwner(tunnel, rule.port);
     this.#checkDomain(rule.domain);
     const owner = names.ownerOf(rule.domain);
@@ -188,7 +192,7 @@ export class Publisher {
       this.#checkTls(rule);
       const published = this.#published.get(id);
       if (published === undefined) await this.#publish(id, rule);
-      else this.#update(published, rule);
+      else await this.#update(published, rule);
       this.#refused.delete(id);
       return this.#activeState(id, rule);
     } catch (error) {
@@ -205,7 +209,8 @@ export class Publisher {
   /** What is told of a rule that visitors can reach, with what is amiss all the same. */
   #activeState(id: string, rule: Rule): RuleState {
     const { addressOf, certificates } = this.#parts;
-    const state = { id, state: "active", address: addressOf(rule) } as const;
+    const address = rule.private === true ? {} : { address: addressOf(rule) };
+    const state = { id, state: "active", ...address } as const;
     if (rule.kind !== "http") return state;
     if (rule.warning !== undefined) return { ...state, ...rule.warning };
     const fault = endsHere(rule) ? certificates.faultOf(rule.domain) : undefined;
@@ -214,16 +219,26 @@ export class Publisher {
 
   async #publish(id: string, rule: Rule): Promise<void> {
     const published = new PublishedRule(this.#session, rule);
+    this.#parts.services.assertFree(this.#session.tunnel.owner, rule.service);
     if (rule.kind === "http") await this.#publishHttp(published, rule);
     else await this.#publishTcp(published, rule);
     this.#published.set(id, published);
+    this.#addService(published);
     if (this.#closed) this.#withdraw(published, new CodedError("SESSION_CLOSED"));
   }
 
-  #update(published: PublishedRule, rule: Rule): void {
+  async #update(published: PublishedRule, rule: Rule): Promise<void> {
     const before = published.rule;
+    if ((before.private === true) !== (rule.private === true)) return await this.#publishAnew(published, rule);
+    this.#parts.services.rename(published, rule.service);
     published.update(rule);
     if (endsHere(before) !== endsHere(rule)) this.#parts.onTlsRules();
+  }
+
+  /** Who may come to a private rule is another question than who may come to a public one: those who are here go. */
+  async #publishAnew(published: PublishedRule, rule: Rule): Promise<void> {
+    this.#withdraw(published, new CodedError("NO_SUCH_RULE", "The rule was changed"));
+    await this.#publish(published.id, rule);
   }
 
   async #publishHttp(published: PublishedRule, rule: HttpRule): Promise<void> {
@@ -235,13 +250,14 @@ export class Publisher {
       below: rule.domain === tunnel.hostname,
       // A rule that is closed must stay so, whatever the one above it lets in (security P10).
       isKept: (domain) => this.#wanted.has(ruleId({ kind: "http", domain })),
+      hidden: rule.private === true,
     });
     if (endsHere(rule)) this.#parts.onTlsRules();
   }
 
   async #publishTcp(published: PublishedRule, rule: TcpRule): Promise<void> {
     this.#parts.state.ports.assertOwner(this.#session.tunnel, rule.port);
-    await this.#parts.ports.open(rule.port, published);
+    if (rule.private !== true) await this.#parts.ports.open(rule.port, published);
   }
 
   #checkDomain(domain: string): void {
@@ -252,9 +268,20 @@ export class Publisher {
     if (rule.kind === "http" && endsHere(rule)) this.#parts.certificates.assertServable(rule.domain);
   }
 
+  /** It is complete once the mesh finds it, too. */
+  #addService(published: PublishedRule): void {
+    try {
+      this.#parts.services.add(published);
+    } catch (error) {
+      this.#withdraw(published, toCodedError(error));
+      throw error;
+    }
+  }
+
   #withdraw(published: PublishedRule, error: CodedError): void {
     if (!this.#published.delete(published.id)) return;
     const { rule } = published;
+    this.#parts.services.remove(published);
     if (rule.kind === "http") this.#parts.router.remove(rule.domain, published);
     else this.#parts.ports.close(rule.port, published);
     if (endsHere(rule)) this.#parts.onTlsRules();

@@ -4,6 +4,8 @@ import { canonicalHost } from "../protocol/host_name.ts";
 import { type ControlMessageOf, describeIssue } from "../protocol/message.ts";
 import { type RequestMethod, type RequestParams, type RequestResult, REQUESTS } from "../protocol/request.ts";
 import type { DomainProofs } from "./domain_proofs.ts";
+import { tunnelIdentity } from "./mesh/identity.ts";
+import type { Mesh } from "./mesh/mesh.ts";
 import type { Session } from "./session.ts";
 import type { Sessions } from "./sessions.ts";
 import type { ServerState } from "./state/server_state.ts";
@@ -14,6 +16,7 @@ export interface RequestContext {
   sessions: Sessions;
   state: ServerState;
   proofs: Pick<DomainProofs, "add" | "verify" | "list" | "remove">;
+  mesh: Pick<Mesh, "services">;
   log: Logger;
 }
 
@@ -62,6 +65,7 @@ const HANDLERS: Handlers = {
     const serving = sessions.serving(session.tunnel.id);
     return serving === undefined ? {} : { states: [...serving.publisher.states] };
   },
+  "service.list": (_params, { session, mesh }) => mesh.services(tunnelIdentity(session.tunnel, session.from)),
   "tunnel.info": (_params, { session, sessions }) => {
     const { id, name, hostname, owner, tags } = session.tunnel;
     const serving = sessions.serving(id);

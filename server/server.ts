@@ -2,6 +2,7 @@ import { Deadline } from "../net/deadline.ts";
 import { CodedError } from "../protocol/errors.ts";
 import { encodeInvite } from "../protocol/invite.ts";
 import { assemble, type ServerParts } from "./assemble.ts";
+import type { MeshOptions } from "./mesh/access.ts";
 import type { ListenAddress, ServerOptions } from "./options.ts";
 import type { CreateEnrolmentTokenOptions } from "./state/enrolment_tokens.ts";
 
@@ -16,6 +17,11 @@ export interface SpokesServer extends AsyncDisposable {
   readonly closed: Promise<void>;
   /** A new enrolment token as one line for `pktriot configure`. */
   invite(options?: CreateEnrolmentTokenOptions): Promise<string>;
+  /**
+   * What may be reached through the mesh, and by whom, from now on; streams that no longer may are ended.
+   * @throws {CodedError} CONFIG_INVALID, and nothing has changed
+   */
+  updateMesh(options: MeshOptions | false): void;
   /** Takes no new work, lets running streams end for up to `graceMs` (default: `drainMs`), then cuts them. A second call may shorten it. */
   stop(options?: { graceMs?: number }): Promise<void>;
 }
@@ -60,6 +66,10 @@ class Server implements SpokesServer {
     return encodeInvite({ ...this.#parts.invitation, token });
   }
 
+  updateMesh(options: MeshOptions | false): void {
+    this.#parts.mesh.update(options);
+  }
+
   stop(options: { graceMs?: number } = {}): Promise<void> {
     const graceMs = options.graceMs ?? this.#drainMs;
     if (graceMs === 0) this.#cut.resolve();
@@ -76,12 +86,13 @@ class Server implements SpokesServer {
    * 4. What runs may end, up to the grace time. 5. Sessions end, so their streams are reset. 6. Listeners and store close.
    */
   async #stop(graceMs: number): Promise<void> {
-    const { endpoint, httpEdge, tlsEdge, tcpEdge, sessions, http, tls, drain } = this.#parts;
+    const { endpoint, httpEdge, tlsEdge, tcpEdge, mesh, sessions, http, tls, drain } = this.#parts;
     drain();
     for (const listener of [http, tcpEdge]) listener.stop();
     // The tunnel endpoint stays open for the channels of sessions whose streams still run.
     endpoint.drain();
     tlsEdge.drain();
+    mesh.drain();
     for (const session of sessions.all) {
       session.incoming.drain();
       void session.send({ kind: "drain", graceMs });
@@ -116,7 +127,7 @@ class Server implements SpokesServer {
   }
 
   get #edges() {
-    const { httpEdge, tlsEdge, tcpEdge } = this.#parts;
-    return [httpEdge, tlsEdge, tcpEdge];
+    const { httpEdge, tlsEdge, tcpEdge, mesh } = this.#parts;
+    return [httpEdge, tlsEdge, tcpEdge, mesh];
   }
 }

@@ -24,10 +24,11 @@ export function acmeChallenge({ host, head }: RoutedRequest, parts: ChallengePar
   if (token === undefined) return undefined;
   const own = parts.challenges.httpAnswer(host, token);
   if (own !== undefined) return { kind: "answer", answer: text(200, "OK", own) };
-  const found = parts.router.route(host);
-  if (found.kind !== "found" || found.rule.rule.kind !== "http") return undefined;
-  const { tls, acme } = found.rule.rule;
-  if (acme === true) return { kind: "found", route: new HttpUpstreams(found.rule, "acme").route() };
+  // A private rule may have a certificate like any other.
+  const found = parts.router.find(host);
+  if (found?.rule.kind !== "http") return undefined;
+  const { tls, acme } = found.rule;
+  if (acme === true) return { kind: "found", route: new HttpUpstreams(found, "acme").route() };
   // Else whoever may put a file into the target could get a certificate for the name.
   const isManaged = tls === "server" || (tls === undefined && parts.manages(host));
   return isManaged ? { kind: "answer", answer: text(404, "Not Found", "There is no such challenge\n") } : undefined;

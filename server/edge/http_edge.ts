@@ -1,5 +1,6 @@
 import type { Challenges } from "../../net/acme/challenges.ts";
 import { Deadline } from "../../net/deadline.ts";
+import type { Duplex } from "../../net/duplex.ts";
 import { type Bound, listen, type Peer } from "../../net/listen.ts";
 import type { Logger } from "../../net/log.ts";
 import { SocketDuplex } from "../../net/socket_duplex.ts";
@@ -13,6 +14,7 @@ import type { Router } from "../router.ts";
 import { acmeChallenge } from "./acme_challenge.ts";
 import { httpsRedirect } from "./https_redirect.ts";
 import type { Identify } from "./identify.ts";
+import { type MeshVisit, sourceOf } from "./mesh_visit.ts";
 import { RunningVisits } from "./running_visits.ts";
 import type { ExchangeFacts, RouteDecision, RoutedRequest } from "../../net/http/proxy/http_context.ts";
 import { serveHttpVisitor } from "../../net/http/proxy/http_visitor.ts";
@@ -36,8 +38,10 @@ export interface HttpEdgeOptions {
 
 /** A visitor's connection, and how it came. */
 interface HttpVisit {
-  visitor: SocketDuplex;
+  visitor: Duplex;
   from: Peer;
+  /** It comes through the mesh. */
+  mesh?: MeshVisit;
   /** The name asked for in TLS that was ended here; without it the visitor speaks plain HTTP. */
   serverName?: string;
 }
@@ -66,6 +70,15 @@ export class HttpEdge {
     this.visits.track(duplex, visit.finally(() => admitted[Symbol.dispose]()));
   }
 
+  /** Serves a connection that comes through the mesh, over TLS that was ended here when there is a name. Never rejects. */
+  async serveMesh(mesh: MeshVisit, serverName?: string): Promise<void> {
+    const { duplex: visitor, address } = mesh;
+    const named = serverName === undefined ? {} : { serverName };
+    const served = this.#serve({ visitor, from: { address, port: 0 }, mesh, ...named });
+    this.visits.track(visitor, served);
+    await served;
+  }
+
   /** Ends idle connections now, and the others with their running exchange. */
   drain(): void {
     this.#draining.abort();
@@ -86,7 +99,7 @@ export class HttpEdge {
     }
   }
 
-  async #serve({ visitor, from, serverName }: HttpVisit): Promise<void> {
+  async #serve({ visitor, from, serverName, mesh }: HttpVisit): Promise<void> {
     const { limits, log, metrics, trustedProxies } = this.#options;
     metrics.visitors.http++;
     using deadline = new Deadline(limits.firstByteMs, () => visitor.reset());
@@ -98,10 +111,11 @@ export class HttpEdge {
         deadline,
         log,
         draining: this.#draining.signal,
-        trustedProxies,
+        // Whoever comes through the mesh is believed nothing, wherever it comes from.
+        trustedProxies: mesh === undefined ? trustedProxies : () => false,
         route: serverName === undefined
-          ? (request) => this.#routePlain(request)
-          : (request) => this.#routeSecure(request, serverName),
+          ? (request) => this.#routePlain(request, mesh)
+          : (request) => this.#routeSecure(request, serverName, mesh),
         onExchange: (facts) => this.#onExchange(facts),
       });
     } catch (error) {
@@ -110,28 +124,29 @@ export class HttpEdge {
     }
   }
 
-  #routePlain(request: RoutedRequest): RouteDecision {
+  #routePlain(request: RoutedRequest, mesh?: MeshVisit): RouteDecision {
     const { tlsPort } = this.#options;
-    const challenge = acmeChallenge(request, this.#options);
+    const challenge = mesh === undefined ? acmeChallenge(request, this.#options) : undefined;
     if (challenge !== undefined) return challenge;
-    const found = this.#find(request);
+    const found = this.#find(request, mesh);
     if (!(found instanceof PublishedRule)) return found;
     const { rule } = found;
     // A trusted proxy that ended TLS itself must not be sent round in a circle.
     if (rule.kind === "http" && rule.redirect === true && request.proto === "http") {
       return { kind: "answer", answer: httpsRedirect(request.head, { host: request.host, tlsPort: tlsPort() }) };
     }
-    return routeTo(found);
+    return routeTo(found, mesh);
   }
 
   /** What is asked for must be what TLS was ended for, as rules may demand different things of it (security R39). */
-  #routeSecure(request: RoutedRequest, serverName: string): RouteDecision {
+  #routeSecure(request: RoutedRequest, serverName: string, mesh?: MeshVisit): RouteDecision {
     if (request.host !== serverName) return refused("MISDIRECTED");
-    const found = this.#find(request);
-    return found instanceof PublishedRule ? routeTo(found) : found;
+    const found = this.#find(request, mesh);
+    return found instanceof PublishedRule ? routeTo(found, mesh) : found;
   }
 
-  #find({ host, address }: RoutedRequest): PublishedRule | RouteDecision {
+  #find({ host, address }: RoutedRequest, mesh?: MeshVisit): PublishedRule | RouteDecision {
+    if (mesh !== undefined) return findInMesh(host, mesh);
     const found = this.#options.router.route(host);
     switch (found.kind) {
       case "found":
@@ -158,8 +173,18 @@ export class HttpEdge {
   }
 }
 
-function routeTo({ upstreams }: PublishedRule): RouteDecision {
-  return upstreams === null ? refused("UNKNOWN_HOST") : { kind: "found", route: upstreams.route() };
+function routeTo({ upstreams }: PublishedRule, mesh?: MeshVisit): RouteDecision {
+  if (upstreams === null) return refused("UNKNOWN_HOST");
+  return { kind: "found", route: upstreams.route(mesh === undefined ? {} : { mesh: sourceOf(mesh) }) };
+}
+
+/** The policy stands in for the firewall: it is asked for every request, whatever the connection was opened for. */
+function findInMesh(host: string, { find }: MeshVisit): PublishedRule | RouteDecision {
+  try {
+    return find(host);
+  } catch (error) {
+    return { kind: "refused", error: toCodedError(error) };
+  }
 }
 
 function refused(kind: ErrorName): RouteDecision {

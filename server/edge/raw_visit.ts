@@ -3,6 +3,7 @@ import type { Peer } from "../../net/listen.ts";
 import type { Logger } from "../../net/log.ts";
 import { pipe } from "../../net/pipe.ts";
 import { CodedError, toCodedError } from "../../protocol/errors.ts";
+import type { StreamOpen } from "../../protocol/stream_message.ts";
 import type { Metrics } from "../metrics.ts";
 import type { PublishedRule, Visit } from "../published_rule.ts";
 
@@ -21,20 +22,23 @@ export interface RawVisit {
   readonly from: Peer;
   /** It is a certificate authority with a challenge: the firewall is not for it. */
   readonly challenge?: boolean;
+  /** It comes through the mesh, whose policy has let it in: neither is the firewall for it. */
+  readonly mesh?: Pick<StreamOpen, "source">;
 }
 
 /** Joins the visitor to the target of the rule, if its firewall lets it in, until both have ended. Never rejects. */
 export async function serveRawVisit(raw: RawVisit, parts: RawVisitParts): Promise<void> {
-  const { visitor, rule, protocol, from, challenge = false } = raw;
+  const { visitor, rule, protocol, from, challenge = false, mesh } = raw;
   const { metrics, log } = parts;
-  const visit: Visit = { address: from.address, reset: (error) => visitor.reset(error) };
+  const exempt = mesh !== undefined;
+  const visit: Visit = { address: from.address, exempt, reset: (error) => visitor.reset(error) };
   try {
     // While it said who it is, its rule may have gone, and another with another firewall may have come.
     if (rule.withdrawn) throw new CodedError("NO_SUCH_RULE");
-    if (!challenge && !rule.allows(from.address)) throw new CodedError("FORBIDDEN");
+    if (!challenge && !exempt && !rule.allows(from.address)) throw new CodedError("FORBIDDEN");
     rule.enter(visit);
     const { id, revision, session } = rule;
-    const stream = await session.open({ rule: id, revision, protocol, visitor: from });
+    const stream = await session.open({ rule: id, revision, protocol, visitor: from, ...mesh });
     await pipe(visitor, stream, {
       lingerMs: parts.lingerMs,
       onBytes: (count, direction) => {

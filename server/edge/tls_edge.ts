@@ -4,7 +4,7 @@ import { answerTlsAlpn } from "../../net/acme/tls_alpn_responder.ts";
 import type { Bound, Peer } from "../../net/listen.ts";
 import type { Logger } from "../../net/log.ts";
 import { listenTlsFront, type TlsConnection, type TlsDecision, type TlsName } from "../../net/tls_front.ts";
-import { CodedError, type ErrorName } from "../../protocol/errors.ts";
+import { CodedError, type ErrorName, toCodedError } from "../../protocol/errors.ts";
 import { INTERNAL_SNI } from "../../protocol/limits.ts";
 import type { ServerCertificates } from "../certificates/server_certificates.ts";
 import type { ConnectionCounter } from "../connection_counter.ts";
@@ -13,6 +13,8 @@ import type { Metrics } from "../metrics.ts";
 import type { PublishedRule } from "../published_rule.ts";
 import type { Router } from "../router.ts";
 import type { Identify } from "./identify.ts";
+import { serveMeshTls } from "./mesh_tls.ts";
+import type { MeshVisit } from "./mesh_visit.ts";
 import { serveRawVisit } from "./raw_visit.ts";
 import { RunningVisits } from "./running_visits.ts";
 
@@ -32,6 +34,8 @@ export interface TlsEdgeOptions {
   toEndpoint: (connection: TlsConnection) => void;
   /** Takes connections of visitors whose TLS was ended here. */
   toHttp: (connection: TlsConnection) => void;
+  /** The same for what comes through the mesh. */
+  toHttpFromMesh: (visit: MeshVisit, serverName: string) => Promise<void>;
   limits: Readonly<ServerLimits>;
   metrics: Metrics;
   log: Logger;
@@ -66,6 +70,19 @@ export class TlsEdge {
         log[level]("TLS refused", { name: serverName ?? "", visitor: peer?.address ?? "", code, reason: message });
       },
     });
+  }
+
+  /** Serves TLS that comes through the mesh. Never rejects. */
+  async serveMesh(mesh: MeshVisit): Promise<void> {
+    const { metrics, log, toHttpFromMesh } = this.#options;
+    const served = serveMeshTls(mesh, { ...this.#options, passesOn, toHttp: toHttpFromMesh }).catch((error) => {
+      const { code, kind, message } = toCodedError(error);
+      metrics.countRefusal(kind);
+      log.debug("TLS refused", { visitor: mesh.address, code, reason: message });
+      mesh.duplex.reset(error);
+    });
+    this.visits.track(mesh.duplex, served);
+    await served;
   }
 
   /** Takes no more visitors; the tunnel endpoint stays open for the channels of streams that still run. */
@@ -123,13 +140,15 @@ export class TlsEdge {
   #decideChallenge(serverName: string, { peer }: TlsName): TlsDecision {
     const answer = this.#options.certificates.challenges.tlsAlpnAnswer(serverName);
     if (answer !== undefined) return this.#answerChallenge(serverName, answer);
-    const found = this.#options.router.route(serverName);
-    if (found.kind !== "found") return refused("UNKNOWN_HOST");
-    const { rule } = found.rule;
-    if (rule.kind !== "http" || rule.tls === undefined || rule.tls === "server") return refused("UNKNOWN_HOST");
+    // A private rule may have a certificate like any other.
+    const found = this.#options.router.find(serverName);
+    if (found?.rule.kind !== "http") return refused("UNKNOWN_HOST");
+    const { tls, acme, private: isPrivate } = found.rule;
+    if (tls === undefined || tls === "server") return refused("UNKNOWN_HOST");
     // An authority comes from wherever it likes, and the client gives it nothing but the answer; a target may give more.
-    if (rule.tls === "client" && rule.acme === true) return this.#passTo(found.rule, peer, { challenge: true });
-    return this.#pass(found.rule, { serverName, alpn: [ACME_TLS_PROTOCOL], peer });
+    if (tls === "client" && acme === true) return this.#passTo(found, peer, { challenge: true });
+    if (isPrivate === true) return refused("UNKNOWN_HOST");
+    return this.#pass(found, { serverName, alpn: [ACME_TLS_PROTOCOL], peer });
   }
 
   #answerChallenge(serverName: string, challenge: ChallengeCertificate): TlsDecision {

@@ -11,6 +11,7 @@ import { DomainLooks } from "../domain_looks.ts";
 import { DomainProofs } from "../domain_proofs.ts";
 import { DEFAULT_SERVER_LIMITS, type ServerLimits } from "../limits.ts";
 import type { Dns } from "../dns.ts";
+import { Services } from "../mesh/services.ts";
 import type { PublishedRule } from "../published_rule.ts";
 import { Router } from "../router.ts";
 import type { Session } from "../session.ts";
@@ -27,6 +28,7 @@ export interface SessionSetup extends AsyncDisposable {
   readonly clock: StateSetup["clock"];
   readonly sessions: Sessions;
   readonly router: Router;
+  readonly services: Services;
   readonly looks: DomainLooks;
   readonly proofs: DomainProofs;
   /** The DNS: TXT records by name; a name without an entry has none. */
@@ -61,6 +63,7 @@ export async function setUpSessions(limits: Partial<ServerLimits> = {}): Promise
   const setup = await setUpState();
   const { state } = setup;
   const router = new Router(() => false);
+  const services = new Services();
   const ports = new Map<number, PublishedRule>();
   const faults = new Map<string, CodedError>();
   const ended: SessionSetup["ended"] = [];
@@ -73,7 +76,7 @@ export async function setUpSessions(limits: Partial<ServerLimits> = {}): Promise
     onJoin() {},
     onEnd: (session, error) => ended.push([session, error]),
     publishing: {
-      ...{ state, router, log: SILENT },
+      ...{ state, router, services, log: SILENT },
       addressOf: () => "",
       certificates: { assertServable() {}, faultOf: (name) => faults.get(name) },
       onTlsRules() {},
@@ -96,6 +99,7 @@ export async function setUpSessions(limits: Partial<ServerLimits> = {}): Promise
     ...{ state, dns, log: SILENT, now: () => setup.clock.now },
     tell: (tunnel, notice) => void sessions.serving(tunnel)?.send({ kind: "notice", ...notice }),
   });
+  const mesh = { services: () => ({ services: [] }) };
   const proofs = new DomainProofs({ state, looks, dns, edge: "edge.example.test" });
   const watch = state.names.watchProven((domain) => void sessions.refreshDomain(domain));
   const about = { hostname: "example.test", version: "0", domain: "example.test", httpPort: 80, tlsPort: 443 };
@@ -106,6 +110,7 @@ export async function setUpSessions(limits: Partial<ServerLimits> = {}): Promise
       clock: setup.clock,
       sessions,
       router,
+      services,
       looks,
       proofs,
       records,
@@ -117,7 +122,7 @@ export async function setUpSessions(limits: Partial<ServerLimits> = {}): Promise
     dial(tunnel, options = {}) {
       const [near, far] = memoryPair(options);
       let admitted = true;
-      const loop = new ControlLoop({ state, sessions, proofs, limits: resolved, log: SILENT, about }, {
+      const loop = new ControlLoop({ state, sessions, proofs, mesh, limits: resolved, log: SILENT, about }, {
         tunnel,
         control: new ControlChannel(near, { client: false, secure: true }),
         from: "192.0.2.1",

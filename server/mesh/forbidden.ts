@@ -1,0 +1,100 @@
+import { type Address, type Network, networkContains, parseAddress, parseNetwork } from "../../net/address.ts";
+import type { AllowList, NetworkEntry } from "./allow_list.ts";
+import type { OwnAddresses } from "./own_addresses.ts";
+
+/**
+ * Networks that are no ordinary destination (RFC 6890 and its registries), the metadata services of clouds among them. `private` ones are
+ * permitted to a name that the allow-list has; all others need an entry by address that lies within them, so `0.0.0.0/0` opens none.
+ */
+const SPECIAL: readonly (readonly [network: Network, isPrivate: boolean, what: string])[] = [
+  ...special("private", true, ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"]),
+  ...special("loopback", false, ["127.0.0.0/8", "::1"]),
+  ...special("link-local", false, ["169.254.0.0/16", "fe80::/10", "fec0::/10"]),
+  ...special("a metadata service", false, [
+    ...["169.254.169.254", "fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"],
+  ]),
+  ...special("multicast", false, ["224.0.0.0/4", "ff00::/8"]),
+  ...special("reserved", false, [
+    ...["0.0.0.0/8", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24"],
+    ...["203.0.113.0/24", "240.0.0.0/4", "::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48", "100::/64", "2001:2::/48"],
+    ...["2001:10::/28", "2001:20::/28", "2001:db8::/32", "3fff::/20", "5f00::/16"],
+  ]),
+].sort(([a], [b]) => b.prefix - a.prefix);
+
+/** Mail: what a stranger would send through us would be ours. */
+const MAIL_PORTS: ReadonlySet<number> = new Set([25, 465, 587]);
+
+/** Where an IPv6 address has IPv4 addresses in it, and how many bits are behind them. */
+const EMBEDDING: readonly (readonly [network: Network, shifts: readonly bigint[]])[] = [
+  [parseNetwork("64:ff9b::/96"), [0n]], // NAT64 (RFC 6052)
+  [parseNetwork("2002::/16"), [80n]], // 6to4 (RFC 3056)
+  [parseNetwork("2001::/32"), [0n, 64n]], // Teredo (RFC 4380): client, and server
+];
+const TEREDO: Network = parseNetwork("2001::/32");
+const ALL_ONES = 0xffff_ffffn;
+
+/** What is asked about. */
+export interface CheckOptions {
+  readonly allow: AllowList;
+  readonly own: OwnAddresses;
+  /** The address is the answer to a name that the allow-list has. */
+  readonly byName: boolean;
+}
+
+/**
+ * Why an address must not be dialled at a port, or `undefined`. An IPv4 address within an IPv6 address must be permitted as well.
+ * WARNING: this is what stands between clients and the server's own network (security 2.3). What is dialled is the address that was checked.
+ */
+export function forbiddenReason(address: Address, port: number, options: CheckOptions): string | undefined {
+  for (const each of [address, ...embedded(address)]) {
+    const reason = reasonOf(each, port, options);
+    if (reason !== undefined) return reason;
+  }
+  return undefined;
+}
+
+function reasonOf(address: Address, port: number, { allow, own, byName }: CheckOptions): string | undefined {
+  const isOwn = own.has(address);
+  if (isOwn && own.listensOn(port)) return `${address.text}:${port} is this server itself`;
+  const naming = allow.networksOf(address, port);
+  if (MAIL_PORTS.has(port) && !naming.some(namesPort)) return `port ${port} is for mail`;
+  const found = SPECIAL.find(([network]) => networkContains(network, address));
+  const [network, isPrivate = false, what = ""] = found ?? [];
+  // The addresses of this machine must be named one by one; loopback as the network that it is.
+  if (isOwn && (found === undefined || isPrivate)) {
+    return naming.some(({ network: { prefix } }) => prefix === (address.family === 4 ? 32 : 128))
+      ? undefined
+      : `${address.text} is an address of the server`;
+  }
+  if (network === undefined || (isPrivate && byName)) return undefined;
+  return naming.some((entry) => liesWithin(entry.network, network)) ? undefined : `${address.text} is ${what}`;
+}
+
+/** The IPv4 addresses that an IPv6 address leads to. */
+function embedded(address: Address): Address[] {
+  const found = EMBEDDING.find(([network]) => networkContains(network, address));
+  if (found === undefined) return [];
+  const [network, shifts] = found;
+  return shifts.map((shift) => {
+    const bits = (address.value >> shift) & ALL_ONES;
+    // Teredo hides the client's address from translators on the way by inverting it.
+    return toIpv4(network.text === TEREDO.text && shift === 0n ? bits ^ ALL_ONES : bits);
+  });
+}
+
+function toIpv4(bits: bigint): Address {
+  const text = [24n, 16n, 8n, 0n].map((shift) => (bits >> shift) & 0xffn).join(".");
+  return parseAddress(text) as Address;
+}
+
+function namesPort({ ports }: NetworkEntry): boolean {
+  return ports !== undefined && ports.from === ports.to;
+}
+
+function liesWithin(inner: Network, outer: Network): boolean {
+  return inner.prefix >= outer.prefix && networkContains(outer, { ...inner });
+}
+
+function special(what: string, isPrivate: boolean, networks: readonly string[]): [Network, boolean, string][] {
+  return networks.map((text) => [parseNetwork(text), isPrivate, what]);
+}

@@ -1,0 +1,208 @@
+import { Deadline } from "../../net/deadline.ts";
+import type { Duplex } from "../../net/duplex.ts";
+import type { Logger } from "../../net/log.ts";
+import { type Destination, formatDestination, toDestination } from "../../protocol/destination.ts";
+import { CodedError, type ErrorName } from "../../protocol/errors.ts";
+import type { RequestResult } from "../../protocol/request.ts";
+import { RunningVisits } from "../edge/running_visits.ts";
+import type { ServerLimits } from "../limits.ts";
+import type { PublishedRule } from "../published_rule.ts";
+import type { Router } from "../router.ts";
+import { Access, type MeshOptions } from "./access.ts";
+import { openExternal } from "./egress.ts";
+import type { MeshIdentity, MeshTunnel } from "./identity.ts";
+import { listServices } from "./list_services.ts";
+import { createLookUp, type LookUp } from "./look_up.ts";
+import type { MeshEdge } from "../edge/mesh_visit.ts";
+import { openHttpRule } from "./open_http_rule.ts";
+import { openTcpRule } from "./open_tcp_rule.ts";
+import type { OwnAddresses } from "./own_addresses.ts";
+import { HTTPS_PORT, type Resolved, resolveDestination } from "./resolve_destination.ts";
+import { type RunningStream, RunningStreams } from "./running_streams.ts";
+import type { Services } from "./services.ts";
+
+/** What the mesh works with. */
+export interface MeshParts {
+  readonly services: Services;
+  readonly router: Router;
+  /** They take the streams to HTTP rules. */
+  readonly edges: { readonly http: MeshEdge; readonly tls: MeshEdge };
+  readonly own: OwnAddresses;
+  readonly limits: Readonly<Pick<ServerLimits, "streamsPerSession" | "visitorsPerAddress">>;
+  readonly log: Logger;
+  /** @default made of the resolvers of the options */
+  readonly lookUp?: LookUp;
+}
+
+/** A stream that was opened through the mesh. */
+export interface MeshConnection {
+  readonly duplex: Duplex;
+  /** Where it leads, for logs: `tcp/22123 of HOSTNAME`, or the address of a host outside. */
+  readonly to: string;
+}
+
+/** Several tunnels may offer one service: so many are tried when they cannot be reached. */
+const MAX_TRIES = 3;
+/** Until a stream is open: less than its opener waits for the answer. */
+const OPEN_TIMEOUT_MS = 28_000;
+/** What is the matter with one tunnel of a service need not be so with the next. */
+const TRY_NEXT: ReadonlySet<ErrorName> = new Set<ErrorName>([
+  ...["TUNNEL_OFFLINE", "TUNNEL_BUSY", "NO_SUCH_RULE", "STREAM_RESET", "SESSION_CLOSED"] as const,
+  ...["TARGET_REFUSED", "TARGET_TIMEOUT", "TARGET_DNS", "TARGET_SOCKET_MISSING", "TARGET_UNREACHABLE"] as const,
+]);
+
+/** The mesh: resolves what clients and proxies ask for, decides whether they may, and opens it. */
+export class Mesh {
+  readonly visits = new RunningVisits();
+  readonly #parts: MeshParts;
+  readonly #running: RunningStreams;
+  #now: { readonly access: Access; readonly lookUp: LookUp } | null = null;
+  #draining = false;
+
+  /** `false` is a server without a mesh. @throws {CodedError} CONFIG_INVALID */
+  constructor(parts: MeshParts, options: MeshOptions | false) {
+    this.#parts = parts;
+    this.#running = new RunningStreams(({ kind }) =>
+      kind === "tunnel" ? parts.limits.streamsPerSession : parts.limits.visitorsPerAddress
+    );
+    this.update(options);
+  }
+
+  /** Streams under way, those included that are being opened. */
+  get streams(): number {
+    return this.#running.count;
+  }
+
+  /** What decides now. @throws {CodedError} MESH_DISABLED */
+  get access(): Access {
+    if (this.#now === null) throw new CodedError("MESH_DISABLED");
+    return this.#now.access;
+  }
+
+  /**
+   * What may be reached, and by whom, from now on; ends the running streams that no longer may.
+   * @throws {CodedError} CONFIG_INVALID, and nothing has changed
+   */
+  update(options: MeshOptions | false): void {
+    this.#now = options === false ? null : {
+      access: new Access(this.#parts, options),
+      lookUp: this.#parts.lookUp ?? createLookUp(options.resolvers ?? []),
+    };
+    this.#running.check();
+  }
+
+  /** Where a destination leads. @throws {CodedError} MESH_DISABLED, DESTINATION_INVALID, DESTINATION_UNKNOWN */
+  resolve({ host, port }: Destination): Resolved {
+    const { allow } = this.access;
+    return resolveDestination(toDestination(host, port), { ...this.#parts, allow });
+  }
+
+  /**
+   * Opens a stream to a destination, with the reason in an error when it cannot be. It is open when its target was reached; only of an HTTP
+   * rule it is the answers that say so.
+   * @throws {CodedError} MESH_DISABLED, DESTINATION_INVALID, DESTINATION_UNKNOWN, DESTINATION_DENIED, DESTINATION_FORBIDDEN, LIMIT_EXCEEDED,
+   * SERVER_DRAINING, TUNNEL_OFFLINE, TUNNEL_BUSY, and what says why a target cannot be reached
+   */
+  async open(
+    identity: MeshIdentity,
+    destination: Destination,
+    { signal }: { signal: AbortSignal },
+  ): Promise<MeshConnection> {
+    if (this.#draining) throw new CodedError("SERVER_DRAINING");
+    const resolved = this.resolve(destination);
+    const stream = this.#running.begin(identity);
+    const onGone = (): void => stream.cut(new CodedError("STREAM_RESET", "The stream is not wanted any more"));
+    signal.addEventListener("abort", onGone, { once: true });
+    using _deadline = new Deadline(OPEN_TIMEOUT_MS, () => stream.cut(tooSlow(resolved.destination)));
+    try {
+      if (signal.aborted) onGone();
+      stream.signal.throwIfAborted();
+      const connection = await this.#open(stream, resolved);
+      stream.carry(connection.duplex);
+      this.visits.track(connection.duplex, connection.duplex.closed.then(() => this.#running.end(stream)));
+      return connection;
+    } catch (error) {
+      this.#running.end(stream);
+      throw stream.signal.aborted ? stream.signal.reason : error;
+    } finally {
+      signal.removeEventListener("abort", onGone);
+    }
+  }
+
+  /** What somebody may reach now. @throws {CodedError} MESH_DISABLED */
+  services(identity: MeshIdentity): RequestResult<"service.list"> {
+    return listServices(identity, { access: this.access, rules: this.#parts.services.all });
+  }
+
+  /** A tunnel has another owner or other tags. */
+  updateTunnel(tunnel: MeshTunnel): void {
+    this.#running.update(tunnel);
+    this.#running.check();
+  }
+
+  /** A tunnel was removed: so are the streams that it, or its one-shots, opened. */
+  endTunnel(id: string, error: CodedError): void {
+    this.#running.cut(error, ({ tunnel }) => tunnel.id === id || tunnel.parent === id);
+  }
+
+  /** Opens no more. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  #open(stream: RunningStream, resolved: Resolved): Promise<MeshConnection> {
+    return resolved.kind === "external"
+      ? this.#openExternal(stream, resolved.destination)
+      : this.#openOneOf(stream, resolved.rules, resolved.destination);
+  }
+
+  async #openExternal(stream: RunningStream, destination: Destination): Promise<MeshConnection> {
+    const lookUp = this.#now?.lookUp;
+    // Before anything is looked up: who may not go there learns nothing about it.
+    stream.judge = (identity) => this.access.judgeExternal(identity, destination);
+    stream.judge(stream.identity);
+    if (lookUp === undefined) throw new CodedError("MESH_DISABLED");
+    await this.#parts.own.refresh();
+    const { duplex, address } = await openExternal(destination, {
+      lookUp,
+      signal: stream.signal,
+      judge: (each) => this.access.judgeExternal(stream.identity, destination, each),
+    });
+    stream.judge = (identity) => this.access.judgeExternal(identity, destination, address);
+    return { duplex, to: formatDestination({ host: address, port: destination.port }) };
+  }
+
+  async #openOneOf(
+    stream: RunningStream,
+    rules: readonly PublishedRule[],
+    { host, port }: Destination,
+  ): Promise<MeshConnection> {
+    const asked = { host, secure: port === HTTPS_PORT };
+    const allowed = this.access.allowedOf(stream.identity, rules, asked);
+    const willing = allowed.filter(({ session }) => !session.draining);
+    let failure: unknown;
+    for (const rule of (willing.length > 0 ? willing : allowed).slice(0, MAX_TRIES)) {
+      try {
+        stream.judge = (identity) => this.access.judgeRule(identity, rule, asked);
+        return { duplex: await this.#openRule(stream, rule, asked), to: describe(rule) };
+      } catch (error) {
+        if (!(error instanceof CodedError) || !TRY_NEXT.has(error.kind) || stream.signal.aborted) throw error;
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+
+  #openRule(stream: RunningStream, rule: PublishedRule, { secure }: { secure: boolean }): Promise<Duplex> | Duplex {
+    if (rule.rule.kind === "tcp") return openTcpRule(stream, rule);
+    return openHttpRule(stream, rule, { ...this.#parts, secure, access: () => this.access });
+  }
+}
+
+function describe({ id, session }: PublishedRule): string {
+  return `${id} of ${session.tunnel.hostname}`;
+}
+
+function tooSlow(destination: Destination): CodedError {
+  return new CodedError("TARGET_TIMEOUT", `${formatDestination(destination)} did not answer in time`);
+}
