@@ -38,3 +38,9 @@ export interface Duplex {
   /** Settles (never rejects) when the connection is gone, whoever ended it. */
   readonly closed: Promise<void>;
 }
+
+/** A connection to which bytes that were read too early can be given back. */
+export interface PushbackDuplex extends Duplex {
+  /** Puts bytes that were read back in front; while nobody reads. */
+  unread(bytes: Uint8Array): void;
+}

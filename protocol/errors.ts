@@ -27,6 +27,16 @@ export const ERRORS = {
     title: "There is no service at this name",
     fix: "Check the spelling, or add a rule for the name.",
   },
+  METHOD_NOT_ALLOWED: {
+    code: "E1405",
+    title: "This proxy answers CONNECT only",
+    fix: "Use it as a proxy for HTTPS or TCP; reach plain HTTP services by their address.",
+  },
+  PROXY_UNAUTHORIZED: {
+    code: "E1407",
+    title: "This proxy asks for a user name and password",
+    fix: "Give the proxy's user name and password.",
+  },
   REQUEST_TIMEOUT: { code: "E1408", title: "The request head did not arrive in time", fix: "Send the request again." },
   BODY_TOO_LARGE: {
     code: "E1413",
@@ -48,6 +58,21 @@ export const ERRORS = {
     code: "E1441",
     title: "The load balancer sent no valid PROXY protocol header",
     fix: "Switch PROXY protocol on at the balancer, or take it off the list.",
+  },
+  SOCKS_INVALID: {
+    code: "E1442",
+    title: "This is not SOCKS5",
+    fix: "Use SOCKS version 5; in curl --socks5 or --socks5-hostname.",
+  },
+  SOCKS_UNSUPPORTED: {
+    code: "E1443",
+    title: "Of SOCKS only CONNECT is answered: neither BIND nor UDP",
+    fix: "Use a program that connects over TCP.",
+  },
+  SOCKS_ADDRESS_TYPE: {
+    code: "E1444",
+    title: "The SOCKS request has an unknown type of address",
+    fix: "Use an IPv4 address, an IPv6 address or a name.",
   },
   HEADERS_TOO_LARGE: { code: "E1431", title: "The request head is too large", fix: "Send fewer or smaller headers." },
   NOT_IMPLEMENTED: {
@@ -334,6 +359,16 @@ export const ERRORS = {
     code: "E5010",
     title: "It exists already",
     fix: "Choose another place, or remove the old one first.",
+  },
+  DOOR_INVALID: {
+    code: "E5011",
+    title: "The door is not valid",
+    fix: "Give each port map and proxy a port, or a socket path, of its own.",
+  },
+  DOOR_UNSAFE: {
+    code: "E5012",
+    title: "Others on the network could use the door without a password",
+    fix: "Listen on 127.0.0.1, set a password with --auth, or say --no-auth.",
   },
   INTERNAL: { code: "E5999", title: "Something unexpected happened", fix: "Report it with the log." },
 

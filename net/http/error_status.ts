@@ -13,10 +13,17 @@ const UNAVAILABLE: ErrorStatus = { status: 503, reason: "Service Unavailable" };
 /** Visitor-facing failures and their status (RFC 9110 15); what is not here is our own fault: 500. */
 const STATUSES: ReadonlyMap<ErrorName, ErrorStatus> = new Map<ErrorName, ErrorStatus>([
   ["BAD_REQUEST", { status: 400, reason: "Bad Request" }],
+  ["DESTINATION_INVALID", { status: 400, reason: "Bad Request" }],
   ["UNAUTHORIZED", { status: 401, reason: "Unauthorized" }],
   ["FORBIDDEN", { status: 403, reason: "Forbidden" }],
+  ["DESTINATION_DENIED", { status: 403, reason: "Forbidden" }],
+  ["DESTINATION_FORBIDDEN", { status: 403, reason: "Forbidden" }],
+  ["MESH_DISABLED", { status: 403, reason: "Forbidden" }],
   ["UNKNOWN_HOST", { status: 404, reason: "Not Found" }],
+  ["DESTINATION_UNKNOWN", { status: 404, reason: "Not Found" }],
   ["UNKNOWN_PATH", { status: 404, reason: "Not Found" }],
+  ["METHOD_NOT_ALLOWED", { status: 405, reason: "Method Not Allowed" }],
+  ["PROXY_UNAUTHORIZED", { status: 407, reason: "Proxy Authentication Required" }],
   ["REQUEST_TIMEOUT", { status: 408, reason: "Request Timeout" }],
   ["LIMIT_EXCEEDED", { status: 413, reason: "Content Too Large" }],
   ["BODY_TOO_LARGE", { status: 413, reason: "Content Too Large" }],

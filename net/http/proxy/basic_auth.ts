@@ -39,7 +39,13 @@ export class BasicAuth {
    */
   check(fields: Fields, address: string): Promise<void> | undefined {
     const credential = basicCredential(fields);
-    if (credential === undefined || this.#decoy === undefined) throw new CodedError("UNAUTHORIZED");
+    if (credential === undefined) throw new CodedError("UNAUTHORIZED");
+    return this.checkCredential(credential, address);
+  }
+
+  /** The same for a credential that came in another way. */
+  checkCredential(credential: BasicCredential, address: string): Promise<void> | undefined {
+    if (this.#decoy === undefined) throw new CodedError("UNAUTHORIZED");
     const key = keyOf(credential);
     return this.#verified.has(key) ? undefined : this.#verify(credential, { key, address });
   }
