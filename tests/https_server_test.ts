@@ -369,6 +369,35 @@ Deno.test("a rule whose TLS is to end at the server waits for the operator's cer
   assert.deepEqual([opened?.state, opened?.address], ["active", `https://${name}:${server.tlsPort}`]);
   await using wire = await connectTls(server.tlsPort, { servername: name, ca: pem.authority });
   assert.equal((await request(0, { host: name, wire })).text, "secure");
+  // When the operator takes it out, who is here goes on, and the owner is told why nobody else comes.
+  const later = tunnel.events.length;
+  await Deno.remove(join(certificates.path, "shop.pem"));
+  const told = await eventually(
+    () => tunnel.events.slice(later).find((each) => each.kind === "rules"),
+    "the rule's owner to be told",
+  );
+  assert.ok(told.kind === "rules");
+  assert.equal(told.states.find(({ id }) => id === `http/${name}`)?.code, "E6008");
+  await assert.rejects(certificateShown(server.tlsPort, name));
+  assert.equal((await request(0, { host: name, wire })).text, "secure");
+});
+
+programTest("openssl: a session that is resumed for another name is served as that one, never as the first", [
+  "openssl",
+], async () => {
+  await using setup = await setUp(() => new Response("first"));
+  const { server, host, folder } = setup;
+  await using other = await startTunnel(server, [{ kind: "http", target: () => new Response("other") }]);
+  const ticket = join(folder.path, "ticket");
+  for (const version of ["-tls1_2", "-tls1_3"]) {
+    const ask = (name: string, wanted: string, ...args: string[]) =>
+      run("openssl", [
+        ...["s_client", "-connect", `127.0.0.1:${server.tlsPort}`, "-servername", name, version, "-ign_eof", ...args],
+      ], { stdin: requestText({ host: wanted, fields: { Connection: "close" } }) });
+    assert.match((await ask(host, host, "-sess_out", ticket)).stdout, /first/);
+    assert.match((await ask(other.hostname, host, "-sess_in", ticket)).stdout, /HTTP\/1\.1 421/);
+    assert.match((await ask(other.hostname, other.hostname, "-sess_in", ticket)).stdout, /other/);
+  }
 });
 
 Deno.test("a server that stops lets a download over HTTPS end, and meanwhile takes channels but no visitors", async () => {

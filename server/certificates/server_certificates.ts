@@ -103,15 +103,17 @@ export class ServerCertificates implements AsyncDisposable {
 
   /** Whether a rule may demand that TLS for the name ends here. @throws {CodedError} CERTIFICATE_MISSING */
   assertServable(name: string): void {
-    if (this.#options.acme === undefined && this.#table.lookup(name) === undefined) {
-      throw new CodedError("CERTIFICATE_MISSING", `The server has no certificate for "${name}", and gets none`);
-    }
+    if (this.#options.acme === undefined && this.#table.lookup(name) === undefined) throw missing(name);
   }
 
-  /** Why there is no valid certificate for a name of its own that is to be got; undefined when there is one, or it is under way. */
+  /** Why there is no valid certificate for the name of a rule whose TLS ends here; undefined when there is one, or it is under way. */
   faultOf(name: string): CodedError | undefined {
     const pair = this.#table.lookup(name);
-    return pair !== undefined && isCurrent(pair, Date.now()) ? undefined : this.#failures.get(name);
+    if (pair !== undefined && isCurrent(pair, Date.now())) return undefined;
+    const failure = this.#failures.get(name);
+    if (failure !== undefined) return failure;
+    if (pair !== undefined) return validityFault(pair, { what: `the certificate for "${name}"` });
+    return this.#options.acme === undefined ? missing(name) : undefined;
   }
 
   /** Begins to get certificates: to be called when the edges listen, since the authority looks there. */
@@ -263,4 +265,8 @@ export class ServerCertificates implements AsyncDisposable {
       hint: "acme.dns_hook, or a wildcard of your own",
     });
   }
+}
+
+function missing(name: string): CodedError {
+  return new CodedError("CERTIFICATE_MISSING", `The server has no certificate for "${name}", and gets none`);
 }

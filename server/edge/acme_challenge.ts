@@ -27,8 +27,10 @@ export function acmeChallenge({ host, head }: RoutedRequest, parts: ChallengePar
   // A private rule may have a certificate like any other.
   const found = parts.router.find(host);
   if (found?.rule.kind !== "http") return undefined;
-  const { tls, acme } = found.rule;
+  const { tls, acme, private: isPrivate } = found.rule;
   if (acme === true) return { kind: "found", route: new HttpUpstreams(found, "acme").route() };
+  // That there is one is not for visitors to know.
+  if (isPrivate === true) return undefined;
   // Else whoever may put a file into the target could get a certificate for the name.
   const isManaged = tls === "server" || (tls === undefined && parts.manages(host));
   return isManaged ? { kind: "answer", answer: text(404, "Not Found", "There is no such challenge\n") } : undefined;
