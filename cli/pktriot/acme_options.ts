@@ -15,7 +15,7 @@ export async function acmeOptionsOf(
   { directory, email, ca }: AcmeEntry = {},
 ): Promise<ClientAcmeOptions> {
   const url = directory === undefined ? undefined : acmeDirectory(directory);
-  const root = ca === undefined ? undefined : await readRoot(context, ca);
+  const root = ca === undefined ? undefined : await readRoot(context, resolve(dirname(configPath), ca));
   return {
     folder: join(stateFolder(context, configPath), "acme"),
     ...(url === undefined ? {} : { directory: url }),

@@ -27,8 +27,11 @@ Deno.test("acmeOptionsOf() knows words for directories, and reads the root of a 
     directory: "https://acme-staging-v02.api.letsencrypt.org/directory",
     email: "a@example.org",
   });
-  const own = await acmeOptionsOf(context, config, { directory: "https://ca.example/dir", ca: file.path });
-  deepEqual([own.directory, own.ca], ["https://ca.example/dir", "PEM"]);
+  // A path is one beside the configuration, wherever the command runs.
+  for (const ca of [file.path, "root.pem"]) {
+    const own = await acmeOptionsOf(context, config, { directory: "https://ca.example/dir", ca });
+    deepEqual([own.directory, own.ca], ["https://ca.example/dir", "PEM"]);
+  }
   deepEqual(context.io.err, []);
 });
 
