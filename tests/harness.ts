@@ -23,9 +23,11 @@ export {
 } from "./harness/http_message.ts";
 export { type Finished, PROGRAMS, programTest, run, type RunOptions, spawn, type Spawned } from "./harness/programs.ts";
 export {
+  clockAhead,
   type PktriotProcess,
   type PktriotSetup,
   type ProgramProcess,
+  runProgram,
   spawnPktriot,
   spawnProgram,
   spawnSpokes,

@@ -34,24 +34,21 @@ export function runProgram(
   return run(Deno.execPath(), commandOf(name, args), options);
 }
 
-/** How one of our programs is started. */
-export interface ProgramSetup {
-  /** Added to its environment. */
-  env?: Record<string, string>;
-  /** How far its clock is ahead, as the program `faketime` takes it: `+70d`. */
-  ahead?: string;
+/** The environment of a program whose clock is ahead. */
+export async function clockAhead(days: number): Promise<Record<string, string>> {
+  // Not by the program itself: it stays in front of what it starts, which then outlives it.
+  const { stdout } = await run("faketime", ["-f", "+0d", "printenv", "LD_PRELOAD"]);
+  return { LD_PRELOAD: stdout.trim(), FAKETIME: `+${days}d` };
 }
 
 /** Starts one of our programs. */
 export function spawnProgram(
   name: "spokes" | "pktriot",
   args: readonly string[],
-  { env = {}, ahead }: ProgramSetup = {},
+  { env = {} }: { env?: Record<string, string> } = {},
 ): ProgramProcess {
   const log = new CapturedLog();
-  const command = [Deno.execPath(), ...commandOf(name, ["--log-format", "json", ...args])];
-  const [file = "", ...rest] = ahead === undefined ? command : ["faketime", "-f", ahead, ...command];
-  const program = spawn(file, rest, {
+  const program = spawn(Deno.execPath(), commandOf(name, ["--log-format", "json", ...args]), {
     env,
     onErrorLine: (line) => addLine(log, line),
     endSignal: "SIGKILL",
@@ -89,10 +86,20 @@ export interface SpokesProcess extends ProgramProcess {
   again(): Promise<void>;
 }
 
+/** How a server of another process differs from the usual one. */
+export interface SpokesSetup {
+  /** Added to its configuration. */
+  yaml?: string;
+  /** Where it listens, for those who must know before. */
+  httpPort?: number;
+  tlsPort?: number;
+}
+
 /** Starts `spokes` on loopback in a folder of its own, and waits until it says that it is ready. */
-export async function spawnSpokes({ yaml = "" }: { yaml?: string } = {}): Promise<SpokesProcess> {
+export async function spawnSpokes({ yaml = "", ...ports }: SpokesSetup = {}): Promise<SpokesProcess> {
   const folder = await tempDir();
-  const [httpPort, tlsPort, adminPort] = [await freePort(), await freePort(), await freePort()];
+  const { httpPort = await freePort(), tlsPort = await freePort() } = ports;
+  const adminPort = await freePort();
   const { from, to } = portRange();
   const config = await folder.write(
     "spokes.yaml",
