@@ -1,5 +1,6 @@
 import { EVERY_ADDRESS } from "../../net/listen.ts";
 import { loadPin } from "../../server/authority.ts";
+import type { MeshOptions } from "../../server/mesh/access.ts";
 import type { ServerOptions } from "../../server/options.ts";
 import type { CommandContext } from "../command_context.ts";
 import { escapeText } from "../escape_text.ts";
@@ -11,6 +12,7 @@ import { type LoadedServerConfig, loadServerConfig } from "./config_path.ts";
 import { openState, storeExists } from "./open_state.ts";
 import { tokenState } from "./render_state.ts";
 import { stateFolderOf, toServerOptions } from "./server_options.ts";
+import { meshFacts } from "./watch_mesh.ts";
 
 /** What the server would do; `--json` prints it as it is. */
 export interface CheckState extends CertificateSources {
@@ -26,6 +28,8 @@ export interface CheckState extends CertificateSources {
   tokens: number;
   tunnels: number;
   domains: { resolvers: readonly string[]; withoutProof: readonly string[] };
+  /** Hosts outside that are allowed, and lines of the policy; `off` without a mesh. */
+  mesh: { allowed: number; policyLines: number } | "off";
   trustedProxies: readonly string[];
   drainMs: number;
 }
@@ -48,6 +52,7 @@ export async function check(context: CommandContext, { json }: { json?: boolean 
     state: stateFolderOf(loaded),
     ...await countState(loaded),
     domains: { resolvers: [], withoutProof: [], ...options.domains },
+    mesh: meshOf(options.mesh ?? {}),
     trustedProxies: options.trustedProxies ?? [],
     drainMs: options.drainMs ?? 30_000,
   };
@@ -76,6 +81,7 @@ export function renderCheck(state: CheckState): string[] {
     ...state.domains.withoutProof.length === 0
       ? []
       : [`  give names below ${state.domains.withoutProof.join(", ")} without proof`],
+    describeMesh(state.mesh),
     `  believe X-Forwarded-For of ${state.trustedProxies.join(", ") || "nobody"}`,
     `  give running streams ${formatDuration(state.drainMs)} when it is stopped`,
   ];
@@ -84,6 +90,19 @@ export function renderCheck(state: CheckState): string[] {
     lines.push("Nobody can connect yet: there is no token and no tunnel. Run `spokes token create`.");
   }
   return lines;
+}
+
+function meshOf(mesh: MeshOptions | false): CheckState["mesh"] {
+  const { allowed, policyLines } = meshFacts(mesh);
+  return mesh === false ? "off" : { allowed, policyLines };
+}
+
+function describeMesh(mesh: CheckState["mesh"]): string {
+  if (mesh === "off") return "  have no mesh";
+  const { allowed, policyLines } = mesh;
+  const outside = allowed === 0 ? "nothing outside" : `${allowed} ${allowed === 1 ? "host" : "hosts"} outside`;
+  const policy = policyLines === 0 ? "no lines of its own" : `${policyLines} ${policyLines === 1 ? "line" : "lines"}`;
+  return `  let tunnels reach each other and ${outside} through the mesh, by a policy of ${policy}`;
 }
 
 function listenersOf({ http, tls, admin, tcp }: ServerOptions): CheckState["listeners"] {

@@ -8,6 +8,7 @@ import { canonicalNetwork } from "../../net/address.ts";
 import { parsePortRange, type PortRange } from "../parse_port_range.ts";
 import { parseResolver } from "../../server/dns.ts";
 import { limitsSchema, NOT_A_TIME } from "./limits_schema.ts";
+import { meshSchema } from "./mesh_schema.ts";
 
 const NOT_A_PLACE = "it is not host:port or :port";
 const NOT_A_RANGE = "it is not a range of ports such as 22000-22999";
@@ -103,6 +104,7 @@ export const serverConfigSchema = z.strictObject({
     resolvers: section(z.array(checked(z.string(), parseResolver)).max(MAX_RESOLVERS)),
     without_proof: section(z.array(hostName).max(1_000)),
   })),
+  mesh: meshSchema,
   trusted_proxies: section(networks),
   drain: durationSchema.optional(),
   limits: section(limitsSchema),

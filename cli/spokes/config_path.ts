@@ -12,13 +12,15 @@ export interface LoadedServerConfig {
   path: string;
   folder: string;
   config: ServerConfig;
+  /** Of the file as it was read; absent when it was not. */
+  stamp?: string;
 }
 
 /** Reads the configuration that is meant. @throws {CodedError} CONFIG_MISSING, CONFIG_UNSAFE, CONFIG_INVALID */
 export async function loadServerConfig(context: CommandContext): Promise<LoadedServerConfig> {
   const path = await findConfig(context);
-  const { value: config } = await loadConfig(path, serverConfigSchema);
-  return { path, folder: dirname(resolve(path)), config };
+  const { value: config, stamp } = await loadConfig(path, serverConfigSchema);
+  return { path, folder: dirname(resolve(path)), config, stamp };
 }
 
 async function findConfig(context: CommandContext): Promise<string> {

@@ -25,6 +25,24 @@ Deno.test("serverConfigSchema reads every form of a key", () => {
     directory: "https://ca.example/dir",
     email: "a@b.example",
   });
+  deepEqual(["mesh: off", "mesh: false", "mesh: {enabled: false}"].map((text) => parse(text).mesh), [
+    false,
+    false,
+    false,
+  ]);
+  deepEqual(["", "mesh:", "mesh: {allow: }"].map((text) => parse(text).mesh), [
+    undefined,
+    { allow: [], policy: [], resolvers: [] },
+    { allow: [], policy: [], resolvers: [] },
+  ]);
+  deepEqual(
+    parse("mesh: {policy: [{from: [tag:a, '*'], to: ['owner:b'], action: deny}], resolvers: [10.0.0.1]}").mesh,
+    {
+      allow: [],
+      policy: [{ from: ["tag:a", "*"], to: ["owner:b"], action: "deny" }],
+      resolvers: ["10.0.0.1"],
+    },
+  );
   deepEqual(parse("proxy_protocol: {from: [10.0.0.1]}").proxy_protocol, { from: ["10.0.0.1"] });
 });
 
@@ -54,6 +72,25 @@ const BAD: [name: string, text: string, message: RegExp][] = [
   ["a key without its id", "acme: {eab: {hmac_key: abcdefghijklmnopqrst}}", /acme\.eab\.key_id: /],
   ["PROXY protocol from nobody", "proxy_protocol: {from: []}", /proxy_protocol\.from: it names no balancer$/],
   ["PROXY protocol from no network", "proxy_protocol: {from: [x]}", /proxy_protocol\.from\.0: "x" is not an address/],
+  ["a mesh that is neither", "mesh: yes", /^s\.yaml:2:7: mesh: it is neither off nor has it keys of its own$/],
+  ["an unknown key of the mesh", "mesh: {alow: []}", /^s\.yaml:2:8: mesh\.alow: there is no such key$/],
+  [
+    "a host that cannot be allowed",
+    "mesh:\n  allow:\n    - a.b\n    - 010.0.0.1",
+    /^s\.yaml:5:7: mesh\.allow\.1: "010/,
+  ],
+  ["a policy for nobody", "mesh: {policy: [{from: [], to: ['*'], action: deny}]}", /policy\.0\.from: it names nobody$/],
+  [
+    "a policy with a typo",
+    "mesh: {policy: [{from: ['*'], to: [tga:x], action: deny}]}",
+    /policy\.0\.to\.0: "tga:x" says/,
+  ],
+  ["a policy without action", "mesh: {policy: [{from: ['*'], to: ['*']}]}", /mesh\.policy\.0\.action: /],
+  [
+    "everything for anonymous",
+    "mesh: {policy: [{from: [anonymous], to: ['*'], action: allow}]}",
+    /mesh\.policy\.0: "\*" is not for anonymous/,
+  ],
   [
     "an admin listener that is neither",
     "admin: yes",

@@ -78,6 +78,16 @@ admin:
 #   resolvers: [1.1.1.1, "127.0.0.1:5353"]
 #   without_proof: [internal.example.com]
 
+# The mesh: programs beside one tunnel reach services behind another, and hosts that are allowed here, without a public port. An
+# edit of this part counts at once. Tunnels of one owner reach each other and every tunnel what is allowed; the first line of the
+# policy that matches decides otherwise. \`spokes policy check\` explains a decision; "mesh: off" switches it off.
+# mesh:
+#   allow: [10.1.0.0/16:5432, db.srv.local, "*.srv.local:8000-8999"]
+#   policy:
+#     - {from: [tag:laptop], to: [service:redis, "port:22123"], action: allow}
+#     - {from: ["*"], to: [cidr:10.1.9.0/24, "host:*.secret.srv.local"], action: deny}
+#   resolvers: ["10.1.0.2:53"] # for the names above, in place of the system's
+
 # Networks of balancers whose X-Forwarded-For is believed.
 # trusted_proxies: [10.0.0.0/8]
 

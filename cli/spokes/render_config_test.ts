@@ -13,9 +13,9 @@ function parse(text: string): ServerConfig {
 function uncommented(text: string): string {
   const keys =
     "hostname|address|public_port|certificate|key|bind|ports|listen|trusted_proxies|drain|log|limits|level|format|" +
-    "certificates|acme|directory|email|ca|dns_hook|eab|key_id|hmac_key|proxy_protocol|from|domains|resolvers|without_proof";
+    "certificates|acme|directory|email|ca|dns_hook|eab|key_id|hmac_key|proxy_protocol|from|domains|resolvers|without_proof|mesh|allow|policy";
   const limits = LIMIT_KEYS.map(({ key }) => key).join("|");
-  return text.replace(new RegExp(`^( *)# ( *(?:${keys}|${limits}):)`, "gm"), "$1$2");
+  return text.replace(new RegExp(`^( *)# ( *(?:${keys}|${limits}):| *- \\{)`, "gm"), "$1$2");
 }
 
 Deno.test("renderServerConfig() writes what the schema reads", () => {
@@ -55,4 +55,12 @@ Deno.test("renderServerConfig() shows the defaults in comments that can be switc
   equal(config.acme?.dns_hook, "dns-hook.sh");
   deepEqual(config.acme?.eab, { key_id: "id-from-the-authority", hmac_key: "key-from-the-authority" });
   deepEqual(config.proxy_protocol, { from: ["10.0.0.0/8"] });
+  deepEqual(config.mesh, {
+    allow: ["10.1.0.0/16:5432", "db.srv.local", "*.srv.local:8000-8999"],
+    policy: [
+      { from: ["tag:laptop"], to: ["service:redis", "port:22123"], action: "allow" },
+      { from: ["*"], to: ["cidr:10.1.9.0/24", "host:*.secret.srv.local"], action: "deny" },
+    ],
+    resolvers: ["10.1.0.2:53"],
+  });
 });

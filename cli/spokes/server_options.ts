@@ -45,6 +45,7 @@ export async function toServerOptions(loaded: LoadedServerConfig): Promise<Serve
       resolvers: config.domains?.resolvers ?? [],
       withoutProof: config.domains?.without_proof ?? [],
     },
+    ...(config.mesh === undefined ? {} : { mesh: config.mesh }),
     trustedProxies: config.trusted_proxies ?? [],
     ...(config.drain === undefined ? {} : { drainMs: config.drain }),
     limits: config.limits ?? {},

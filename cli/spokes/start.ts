@@ -13,6 +13,7 @@ import { openFilesLimit } from "./open_files_limit.ts";
 import { openState } from "./open_state.ts";
 import { tokenState } from "./render_state.ts";
 import { stateFolderOf, toServerOptions } from "./server_options.ts";
+import { watchMesh, type WatchMeshOptions } from "./watch_mesh.ts";
 
 /** Time for running streams when the configuration says nothing. */
 const DEFAULT_DRAIN_MS = 30_000;
@@ -38,7 +39,7 @@ export async function start(context: CommandContext): Promise<void> {
     tls: formatHostPort(server.addresses.tls),
     admin: server.addresses.admin === undefined ? "off" : formatHostPort(server.addresses.admin),
   });
-  await Promise.race([server.closed, whenAborted(signals.first)]);
+  await followMesh(loaded, { server, log }, Promise.race([server.closed, whenAborted(signals.first)]));
   if (!signals.first.aborted) return;
   const graceMs = options.drainMs ?? DEFAULT_DRAIN_MS;
   log.info("stopping", { graceMs, hint: "again to stop at once" });
@@ -48,6 +49,22 @@ export async function start(context: CommandContext): Promise<void> {
     throw new CommandError("SESSION_CLOSED", "Stopped at once: running streams were cut", { fix: "" });
   }
   log.info("stopped");
+}
+
+/** Edits of the mesh count at once, as long as `running` has not settled. */
+async function followMesh(
+  loaded: LoadedServerConfig,
+  parts: Pick<WatchMeshOptions, "server" | "log">,
+  running: Promise<void>,
+): Promise<void> {
+  const ending = new AbortController();
+  const watched = watchMesh(loaded, { ...parts, signal: ending.signal });
+  try {
+    await running;
+  } finally {
+    ending.abort();
+    await watched;
+  }
 }
 
 async function sayWhoMayConnect(loaded: LoadedServerConfig, log: Log): Promise<void> {
