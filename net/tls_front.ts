@@ -169,7 +169,11 @@ class Handshake {
     // On a failed handshake the runtime leaves the sockets open.
     secure.on("error", () => raw.destroy());
     secure.on("_tlsError", () => raw.destroy());
+    // Whoever has ended its direction will never finish.
+    const onEnd = (): void => void raw.destroy();
+    secure.once("end", onEnd);
     secure.once("secure", () => {
+      secure.off("end", onEnd);
       this.#end({ handedOn: true });
       try {
         decision.onConnection({ duplex: SocketDuplex.secure(secure, raw), ...facts });

@@ -294,6 +294,16 @@ Deno.test("a stalled peer is cut at the deadline: silent, within its hello, and 
   assert.deepEqual(server.connections, []);
 });
 
+Deno.test("a peer that ends within its handshake is let go at once", async () => {
+  await using server = await front();
+  const socket = await connectSocket(server.port);
+  const told = talk(socket);
+  socket.end(await helloFor(TEST_NAME));
+  await told;
+  await server.drained();
+  assert.deepEqual(server.connections, []);
+});
+
 Deno.test("the deadline of the handshake does not cut a finished connection", async () => {
   await using server = await front({ handshakeMs: 400 });
   const { authority } = await sharedCertificate();

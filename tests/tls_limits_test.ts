@@ -56,8 +56,11 @@ async function setUp(limits: ServerSetup["limits"]): Promise<Setup> {
     async from(address, port, first = "") {
       const wire = wires.use(await connectTcp(port, { from: BALANCER }));
       // A connection that is too many may be reset before it has said a word.
-      await wire.send(`PROXY TCP4 ${address} 192.0.2.99 1 2\r\n`).catch(() => {});
-      if (first.length > 0) await wire.send(first).catch(() => {});
+      const gone = (): void => {
+        // Whoever reads from it sees as much.
+      };
+      await wire.send(`PROXY TCP4 ${address} 192.0.2.99 1 2\r\n`).catch(gone);
+      if (first.length > 0) await wire.send(first).catch(gone);
       return wire;
     },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
@@ -143,10 +146,11 @@ Deno.test("a flood of handshakes, most of them broken off at some byte, harms no
   const forged = hello.map((byte, at) => at > 60 && at % 7 === 0 ? byte ^ 0xff : byte);
   const flood = Array.from({ length: 160 }, async (_, at) => {
     const address = `198.51.100.${1 + at % 4}`;
-    const first = at % 3 === 0 ? forged : hello.subarray(0, (at * 13) % (hello.length + 1));
+    const cut = at % 5 === 1 ? hello.length : (at * 13) % hello.length;
+    const first = at % 3 === 0 ? forged : hello.subarray(0, cut);
     const wire = await setup.from(address, server.tlsPort, first);
     if (at % 2 === 0) wire.reset();
-    else await wire.endWrite().catch(() => {});
+    else await wire.endWrite();
     await wire.readToEnd();
   });
   const served = Array.from({ length: 12 }, async () => {
