@@ -13,7 +13,7 @@ export interface Destination {
 const MAX_PORT = 65_535;
 
 /** A destination as it crosses the wire; whoever resolves it checks the host again. */
-export const destinationSchema: z.ZodType<Destination> = z.object({
+export const destinationSchema: z.ZodType<Destination, Destination> = z.object({
   transport: z.literal("tcp"),
   host: z.string().min(1).max(253),
   port: z.int().min(1).max(MAX_PORT),

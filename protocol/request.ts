@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { destinationSchema } from "./destination.ts";
 import { MAX_LISTED_SERVICES, MAX_RULES } from "./limits.ts";
 import { ruleStateSchema } from "./message.ts";
 import { ruleSchema } from "./rule.ts";
@@ -71,6 +72,8 @@ export const REQUESTS = {
     params: nothing,
     result: z.object({ services: z.array(service).max(MAX_LISTED_SERVICES), more: z.int().min(1).optional() }),
   },
+  /** Whether the tunnel may go to a destination now, as far as can be said without connecting. */
+  "destination.check": { params: z.object({ destination: destinationSchema }), result: nothing },
   "tunnel.info": {
     params: nothing,
     result: z.object({

@@ -175,7 +175,10 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
   const authenticator = new Authenticator({ state, metrics, log });
   const endpoint = new TunnelEndpoint({
     ...{ state, sessions, proofs, authenticator, limits, log, about },
-    mesh: { services: (identity) => mesh.services(identity) },
+    mesh: {
+      services: (identity) => mesh.services(identity),
+      check: (identity, destination) => mesh.check(identity, destination),
+    },
   });
   const tlsEdge = new TlsEdge({
     ...{ hostname, router, certificates, visitors, undecided, unauthenticated, identify, limits, metrics, log },

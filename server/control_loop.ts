@@ -20,7 +20,7 @@ export interface ControlLoopParts {
   state: ServerState;
   sessions: Sessions;
   proofs: Pick<DomainProofs, "add" | "verify" | "list" | "remove">;
-  mesh: Pick<Mesh, "services">;
+  mesh: Pick<Mesh, "services" | "check">;
   limits: Readonly<ServerLimits>;
   log: Logger;
   /** What `welcome` tells about this server. */

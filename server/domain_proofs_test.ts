@@ -157,7 +157,7 @@ Deno.test("a tunnel can neither look at, verify nor remove what another one aske
       sessions: setup.sessions,
       state: setup.state,
       proofs: setup.proofs,
-      mesh: { services: () => ({ services: [] }) },
+      mesh: { services: () => ({ services: [] }), check: () => {} },
       log: SILENT,
     };
     const answer = await answerRequest({ kind: "request", id: 1, method, params }, context);

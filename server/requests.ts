@@ -16,7 +16,7 @@ export interface RequestContext {
   sessions: Sessions;
   state: ServerState;
   proofs: Pick<DomainProofs, "add" | "verify" | "list" | "remove">;
-  mesh: Pick<Mesh, "services">;
+  mesh: Pick<Mesh, "services" | "check">;
   log: Logger;
 }
 
@@ -66,6 +66,10 @@ const HANDLERS: Handlers = {
     return serving === undefined ? {} : { states: [...serving.publisher.states] };
   },
   "service.list": (_params, { session, mesh }) => mesh.services(tunnelIdentity(session.tunnel, session.from)),
+  "destination.check": ({ destination }, { session, mesh }) => {
+    mesh.check(tunnelIdentity(session.tunnel, session.from), destination);
+    return {};
+  },
   "tunnel.info": (_params, { session, sessions }) => {
     const { id, name, hostname, owner, tags } = session.tunnel;
     const serving = sessions.serving(id);

@@ -134,6 +134,17 @@ export class Mesh {
     return listServices(identity, { access: this.access, rules: this.#parts.services.all });
   }
 
+  /**
+   * Whether somebody may go to a destination now, as far as can be said without connecting: a name outside is not looked up.
+   * @throws {CodedError} MESH_DISABLED, DESTINATION_INVALID, DESTINATION_UNKNOWN, DESTINATION_DENIED, DESTINATION_FORBIDDEN
+   */
+  check(identity: MeshIdentity, asked: Destination): void {
+    const resolved = this.resolve(asked);
+    const { destination } = resolved;
+    if (resolved.kind === "external") this.access.judgeExternal(identity, destination);
+    else this.access.allowedOf(identity, resolved.rules, askedOf(destination));
+  }
+
   /** A tunnel has another owner or other tags. */
   updateTunnel(tunnel: MeshTunnel): void {
     this.#running.update(tunnel);
@@ -175,9 +186,9 @@ export class Mesh {
   async #openOneOf(
     stream: RunningStream,
     rules: readonly PublishedRule[],
-    { host, port }: Destination,
+    destination: Destination,
   ): Promise<MeshConnection> {
-    const asked = { host, secure: port === HTTPS_PORT };
+    const asked = askedOf(destination);
     const allowed = this.access.allowedOf(stream.identity, rules, asked);
     const willing = allowed.filter(({ session }) => !session.draining);
     let failure: unknown;
@@ -197,6 +208,10 @@ export class Mesh {
     if (rule.rule.kind === "tcp") return openTcpRule(stream, rule);
     return openHttpRule(stream, rule, { ...this.#parts, secure, access: () => this.access });
   }
+}
+
+function askedOf({ host, port }: Destination): { host: string; secure: boolean } {
+  return { host, secure: port === HTTPS_PORT };
 }
 
 function describe({ id, session }: PublishedRule): string {

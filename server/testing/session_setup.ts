@@ -99,7 +99,7 @@ export async function setUpSessions(limits: Partial<ServerLimits> = {}): Promise
     ...{ state, dns, log: SILENT, now: () => setup.clock.now },
     tell: (tunnel, notice) => void sessions.serving(tunnel)?.send({ kind: "notice", ...notice }),
   });
-  const mesh = { services: () => ({ services: [] }) };
+  const mesh = { services: () => ({ services: [] }), check: () => {} };
   const proofs = new DomainProofs({ state, looks, dns, edge: "edge.example.test" });
   const watch = state.names.watchProven((domain) => void sessions.refreshDomain(domain));
   const about = { hostname: "example.test", version: "0", domain: "example.test", httpPort: 80, tlsPort: 443 };
