@@ -156,24 +156,22 @@ class Handshake {
     facts: Omit<TlsConnection, "duplex">,
   ): void {
     const raw = this.#raw = this.#duplex.handBack();
-    raw.once("close", () => {
-      facts.admitted[Symbol.dispose]();
-      this.#end();
-    });
-    raw.on("error", () => raw.destroy());
+    const onClose = (): void => this.#end();
+    raw.once("close", onClose);
     const secure = new tls.TLSSocket(raw, {
       isServer: true,
       secureContext: decision.context,
       ALPNProtocols: ALPN,
     });
     // On a failed handshake the runtime leaves the sockets open.
-    secure.on("error", () => raw.destroy());
-    secure.on("_tlsError", () => raw.destroy());
+    destroyOnError(secure, raw);
     // Whoever has ended its direction will never finish.
     const onEnd = (): void => void raw.destroy();
     secure.once("end", onEnd);
     secure.once("secure", () => {
       secure.off("end", onEnd);
+      raw.off("close", onClose);
+      disposeOnClose(raw, facts.admitted);
       this.#end({ handedOn: true });
       try {
         decision.onConnection({ duplex: SocketDuplex.secure(secure, raw), ...facts });
@@ -196,6 +194,18 @@ class Handshake {
     if (!handedOn) this.#admitted?.[Symbol.dispose]();
     this.#onDone();
   }
+}
+
+// What follows is out of the class so that a connection does not hold all of its handshake in memory as long as it lives.
+
+function destroyOnError(secure: tls.TLSSocket, raw: net.Socket): void {
+  raw.on("error", () => raw.destroy());
+  secure.on("error", () => raw.destroy());
+  secure.on("_tlsError", () => raw.destroy());
+}
+
+function disposeOnClose(raw: net.Socket, admitted: Disposable): void {
+  raw.once("close", () => admitted[Symbol.dispose]());
 }
 
 /** Reads the ClientHello and puts it back; `null` when what comes is none. */

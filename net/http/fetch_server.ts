@@ -96,6 +96,7 @@ class FetchConnection {
   readonly #reader: HttpReader;
   readonly #deadline: Deadline;
   readonly #gone = new AbortController();
+  readonly #watch: CloseWatch = { controller: this.#gone };
   /** Whether the head of an answer is on its way: from then on no fault can be told, and no `100 Continue`. */
   #headSent = false;
   #continuing: Promise<void> | undefined;
@@ -114,7 +115,7 @@ class FetchConnection {
   }
 
   async run(): Promise<void> {
-    void this.#duplex.closed.then(() => this.#gone.abort());
+    abortWhenClosed(this.#duplex, this.#watch);
     let next: Next = "again";
     try {
       while (next === "again") {
@@ -158,6 +159,7 @@ class FetchConnection {
       ...{ head, protocols, duplex: this.#duplex, taken: false },
       take: (): Uint8Array => {
         upgrade.taken = true;
+        this.#watch.controller = null;
         this.#deadline[Symbol.dispose]();
         return this.#reader.rest();
       },
@@ -261,6 +263,16 @@ class FetchConnection {
   #moved(): void {
     this.#deadline.replace(this.#options.stallMs);
   }
+}
+
+/** Who is told when the connection closes; nobody once it was taken over. */
+interface CloseWatch {
+  controller: AbortController | null;
+}
+
+/** Out of the class, so that a connection that was taken over does not hold all of its first life in memory. */
+function abortWhenClosed(duplex: Duplex, watch: CloseWatch): void {
+  void duplex.closed.then(() => watch.controller?.abort());
 }
 
 /** One line with the code; the cause of an unexpected error stays in the log. */
