@@ -32,7 +32,7 @@ Deno.test("a client says who it is, publishes its rules, and knows its server's 
   assert.deepEqual(message, {
     kind: "rules",
     revision: 1,
-    rules: [{ kind: "tcp", transport: "tcp", port: 22_001, target: "127.0.0.1:22", firewall: [] }],
+    rules: [{ kind: "tcp", transport: "tcp", port: 22_001, target: "127.0.0.1:22", firewall: [], targetPort: 22 }],
   });
 });
 

@@ -3,6 +3,7 @@ import type { CodedError } from "../protocol/errors.ts";
 import type { RuleState, Welcome } from "../protocol/message.ts";
 import type { HttpOptions } from "../protocol/http_options.ts";
 import type { FirewallRule } from "../protocol/rule.ts";
+import type { Door, DoorState } from "./doors/door.ts";
 
 /** Answers HTTP requests inside this process, in place of a target. */
 export type FetchHandler = (request: Request) => Response | Promise<Response>;
@@ -19,8 +20,16 @@ export type TlsEnd =
   /** At this target (`host:port`), which gets the bytes untouched and is found by SNI. */
   | { end: "target"; target: string };
 
+/** How a rule is reached through the mesh. */
+export interface ServiceOptions {
+  /** Name by which programs at other tunnels reach the target, whatever port they ask for. */
+  service?: string;
+  /** Through the mesh alone: neither a public name nor a public port. */
+  private?: boolean;
+}
+
 /** A domain to publish. */
-export interface ClientHttpRule {
+export interface ClientHttpRule extends ServiceOptions {
   kind: "http";
   /** @default the tunnel's assigned hostname */
   domain?: string;
@@ -40,7 +49,7 @@ export interface ClientHttpRule {
 }
 
 /** An allocated port of the server to publish. */
-export interface ClientTcpRule {
+export interface ClientTcpRule extends ServiceOptions {
   kind: "tcp";
   port: number;
   target: string;
@@ -67,6 +76,8 @@ export type ClientEvent =
   | { kind: "connected"; welcome: Welcome }
   | { kind: "rules"; states: readonly RuleState[] }
   | { kind: "disconnected"; error: CodedError; retryInMs: number }
+  /** What became of the doors; told again when something changes by itself. */
+  | { kind: "doors"; states: readonly DoorState[] }
   | { kind: "notice"; level: "info" | "warn" | "error"; code: string; message: string }
   | { kind: "draining"; graceMs: number }
   /** A step on the way to a certificate for rules whose TLS ends here; the last one says until when it is good (ISO 8601). */
@@ -92,6 +103,8 @@ export interface ConnectOptions extends ServerAddress {
   role?: "serve" | "use";
   /** With no rules, a default page is published at the assigned hostname. */
   rules?: readonly ClientRule[];
+  /** Ways into the mesh for programs of this machine; they listen whether or not the client is connected. */
+  doors?: readonly Door[];
   /** Needed by rules whose certificate is `"acme"`. */
   acme?: ClientAcmeOptions;
   /** Replace a client that runs elsewhere with the same tunnel. */

@@ -1,5 +1,6 @@
 import { compileRuleOptions } from "../net/http/proxy/rule_options.ts";
 import { staticHandler } from "../net/http/static_files.ts";
+import { isServiceName } from "../protocol/destination.ts";
 import { CodedError } from "../protocol/errors.ts";
 import type { HttpRule, Rule } from "../protocol/rule.ts";
 import type { HandlerDestination, SocketDestination } from "./destination.ts";
@@ -35,7 +36,8 @@ function resolveTcp(rule: ClientTcpRule): ResolvedRule {
     rule,
     published: {
       ...{ kind: "tcp", transport: "tcp", port: rule.port, target: describeTarget(target) },
-      ...{ firewall: firewallOf(rule), ...proxiedOf(rule) },
+      ...{ firewall: firewallOf(rule), ...proxiedOf(rule), ...meshOf(rule) },
+      ...(target.kind === "tcp" ? { targetPort: target.port } : {}),
     },
     destination: { kind: "socket", target, options: {}, ...proxiedOf(rule) },
     tls: undefined,
@@ -74,6 +76,18 @@ function publishedHttp(rule: ClientHttpRule, target: ParsedTarget | FetchHandler
     ...(rule.redirect === undefined ? {} : { redirect: rule.redirect }),
     ...(rule.options === undefined ? {} : { options: rule.options }),
     ...proxiedOf(rule),
+    ...meshOf(rule),
+  };
+}
+
+/** Other tunnels must not find by its name what would be refused: an invalid name is the caller's to know at once. */
+function meshOf({ service, private: isPrivate }: ClientRule): Pick<Rule, "service" | "private"> {
+  if (service !== undefined && !isServiceName(service)) {
+    throw new CodedError("RULE_INVALID", `"${service}" is not a service name such as redis`);
+  }
+  return {
+    ...(service === undefined ? {} : { service }),
+    ...(isPrivate === undefined ? {} : { private: isPrivate }),
   };
 }
 

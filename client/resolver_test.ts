@@ -101,6 +101,23 @@ Deno.test("set() publishes the options of a rule, and keeps what its requests ne
   assert.equal(folder.kind === "handler" && folder.http?.maxBodyBytes, 10);
 });
 
+Deno.test("set() publishes how a rule is reached through the mesh, and the port of a TCP target", () => {
+  const rules = new Resolver().set([
+    { kind: "http", target: "1", service: "web", private: true },
+    { kind: "tcp", port: 22_001, target: "db.local:5432", service: "db" },
+    { kind: "tcp", port: 22_002, target: "unix:/run/x.sock" },
+  ], HOSTNAME);
+  assert.deepEqual(rules.map((rule) => [rule.service, rule.private, rule.kind === "tcp" && rule.targetPort]), [
+    ["web", true, false],
+    ["db", undefined, 5432],
+    [undefined, undefined, undefined],
+  ]);
+  for (const service of ["a.b", "Redis", ""]) {
+    const wrong = { kind: "tcp", port: 1, target: "1", service } as const;
+    assert.throws(() => new Resolver().set([wrong], HOSTNAME), isKind("RULE_INVALID"), service);
+  }
+});
+
 Deno.test("set() refuses options that nothing could carry out", () => {
   const passed = { end: "target", target: "127.0.0.1:443" } as const;
   const cases: [Omit<ClientHttpRule, "kind">, CodedError["kind"]][] = [
