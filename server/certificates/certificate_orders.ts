@@ -1,3 +1,4 @@
+import { isOrderName } from "../../net/acme/certificate_files.ts";
 import type { CertificateOrder } from "../../net/acme/wanted_certificate.ts";
 
 /** What decides which certificates the server gets from an authority. */
@@ -15,7 +16,10 @@ export interface OrdersOptions {
 /** By an answer at the edge: port 80 first, where most authorities look anyway. */
 const AT_EDGE = ["http-01", "tls-alpn-01"] as const;
 
-/** The wildcard of the domain, the endpoint's own name, and what rules ask for: each unless something covers it already. */
+/**
+ * The wildcard of the domain, the endpoint's own name, and what rules ask for: each unless something covers it already, or no authority
+ * has certificates for such a name (`localhost`), which must not keep the others from theirs.
+ */
 export function certificateOrders(options: OrdersOptions): CertificateOrder[] {
   const { domain, hostname, hasDnsHook, customDomains = [], isCovered } = options;
   const wildcard = `*.${domain}`;
@@ -27,5 +31,5 @@ export function certificateOrders(options: OrdersOptions): CertificateOrder[] {
     const isWithin = hasDnsHook && (name === domain || name.slice(name.indexOf(".")) === `.${domain}`);
     if (!isWithin && !isCovered(name)) orders.push({ names: [name], challenge: AT_EDGE });
   }
-  return orders;
+  return orders.filter(({ names }) => names.every(isOrderName));
 }

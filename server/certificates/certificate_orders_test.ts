@@ -24,6 +24,12 @@ const CASES: [name: string, options: Partial<OrdersOptions>, covered: string[], 
     ["http-01|tls-alpn-01: d.test", "http-01|tls-alpn-01: shop.test"],
   ],
   [
+    "no name that no authority has certificates for",
+    { domain: "localhost", hostname: "localhost", hasDnsHook: true, customDomains: ["intranet", "shop.test"] },
+    [],
+    ["http-01|tls-alpn-01: shop.test"],
+  ],
+  [
     "no custom domain that only looks as if it were below the domain",
     { hasDnsHook: true, customDomains: ["xd.test", "a.d.test"] },
     [],

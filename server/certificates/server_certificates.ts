@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { ACME_DIRECTORIES } from "../../net/acme/acme_directories.ts";
+import { isOrderName } from "../../net/acme/certificate_files.ts";
 import type { CertificateManager } from "../../net/acme/certificate_manager.ts";
 import { Challenges } from "../../net/acme/challenges.ts";
 import {
@@ -103,7 +104,8 @@ export class ServerCertificates implements AsyncDisposable {
 
   /** Whether a rule may demand that TLS for the name ends here. @throws {CodedError} CERTIFICATE_MISSING */
   assertServable(name: string): void {
-    if (this.#options.acme === undefined && this.#table.lookup(name) === undefined) throw missing(name);
+    const isToBeHad = this.#options.acme !== undefined && isOrderName(name);
+    if (!isToBeHad && this.#table.lookup(name) === undefined) throw missing(name);
   }
 
   /** Why there is no valid certificate for the name of a rule whose TLS ends here; undefined when there is one, or it is under way. */
