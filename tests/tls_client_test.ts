@@ -3,7 +3,6 @@ import { once } from "node:events";
 import { join } from "node:path";
 import tls from "node:tls";
 import type { ClientHttpRule } from "../mod.ts";
-import { type Pebble, PEBBLE_PROGRAMS, startPebble } from "../net/acme/testing/pebble.ts";
 import { testCertificate } from "../net/testing/certificate.ts";
 import {
   eventually,
@@ -170,67 +169,3 @@ Deno.test("a certificate that cannot be used closes its rule alone, and an edit 
   );
   assert.equal(await issuerSeen(setup.server, secure.domain!), "Test authority");
 });
-
-/** A tunnel whose certificate comes from a test CA. */
-async function withCa(
-  validityPeriodSeconds: number,
-  test: (setup: { ca: Pebble; server: TestServer; tunnel: TestTunnel; folder: TempDir }) => Promise<void>,
-): Promise<void> {
-  await using folder = await tempDir();
-  await using server = await startServer();
-  const { httpPort, tlsPort } = server;
-  await using ca = await startPebble({ httpPort, tlsPort, validityPeriodSeconds });
-  const acme = { folder: join(folder.path, "acme"), directory: ca.directory, ca: ca.ca, email: "me@example.com" };
-  await using tunnel = await startTunnel(server, [], { acme });
-  await test({ ca, server, tunnel, folder });
-}
-
-programTest("a client gets its certificate from an authority through its own tunnel", PEBBLE_PROGRAMS, async () => {
-  await withCa(3600, async ({ ca, server, tunnel, folder }) => {
-    const host = await tunnel.http(() => new Response("hello"), {
-      tls: { end: "client", certificate: "acme" },
-      redirect: true,
-    });
-    const ready = await eventually(
-      () => tunnel.events.find((event) => event.kind === "certificate" && event.notAfter !== undefined),
-      `a certificate: ${ca.output}`,
-    );
-    assert.ok(ready.kind === "certificate" && ready.domain === host);
-    const socket = tls.connect({
-      ...{ host: "127.0.0.1", port: server.tlsPort, servername: host, ca: await ca.root() },
-    });
-    await once(socket, "secureConnect");
-    socket.destroy();
-    const steps = tunnel.events.flatMap((event) => event.kind === "certificate" ? [event.step] : []);
-    assert.ok(steps.length > 2, steps.join(", "));
-    // Key and certificate are here, and for nobody else.
-    for await (const { name, isFile } of Deno.readDir(join(folder.path, "acme"))) {
-      const { mode } = await Deno.stat(join(folder.path, "acme", name));
-      assert.equal((mode ?? 0) & 0o077, 0, name);
-      assert.ok(isFile || mode !== null);
-    }
-  });
-});
-
-if (SOAK) {
-  programTest(
-    "a certificate of one minute is renewed under a loop of visitors, none of whom fails",
-    PEBBLE_PROGRAMS,
-    async () => {
-      await withCa(60, async ({ server, tunnel }) => {
-        const host = await tunnel.http(() => new Response("hello"), { tls: { end: "client", certificate: "acme" } });
-        const issued = (): number =>
-          tunnel.events.filter((event) => event.kind === "certificate" && event.notAfter !== undefined).length;
-        await eventually(() => issued() > 0, "the first certificate");
-        const end = performance.now() + 100_000;
-        let visits = 0;
-        while (performance.now() < end) {
-          await issuerSeen(server, host);
-          visits++;
-          await new Promise((resolve) => setTimeout(resolve, 50));
-        }
-        assert.ok(issued() >= 3, `${issued()} certificates in ${visits} visits`);
-      });
-    },
-  );
-}
