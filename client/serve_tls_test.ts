@@ -176,6 +176,8 @@ Deno.test("a handshake without a name, for another name, or in another protocol 
   assert.match(await failure(setup.visit({ serverName: "" })), /unrecognized|Unrecognised/i);
   assert.match(await failure(setup.visit({ serverName: "other.example.com" })), /unrecognized|Unrecognised/i);
   assert.match(await failure(setup.visit({ serverName: `not${DOMAIN}` })), /unrecognized|Unrecognised/i);
+  // It is a name of the rule, and the certificate is not for it.
+  assert.match(await failure(setup.visit({ serverName: `a.b.${DOMAIN}` })), /unrecognized|Unrecognised/i);
   assert.match(await failure(setup.visit({ alpn: ["h2"] })), /application.?protocol/i);
   const conn = await Deno.connect({ hostname: "127.0.0.1", port: setup.edge.port });
   await conn.write(new TextEncoder().encode("GET / HTTP/1.1\r\n\r\n"));
