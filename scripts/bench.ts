@@ -1,6 +1,10 @@
 import { parseArgs } from "node:util";
 import { renderTable } from "../cli/table.ts";
 import { distanceRow } from "./bench/distance_row.ts";
+import { httpsBulkRow } from "./bench/https_bulk_row.ts";
+import { httpsHandshakeRow } from "./bench/https_handshake_row.ts";
+import { httpsMemoryRow } from "./bench/https_memory_row.ts";
+import { httpsRequestsRow } from "./bench/https_requests_row.ts";
 import { memoryRow } from "./bench/memory_row.ts";
 import { formatNumber } from "./bench/numbers.ts";
 import { startPeers } from "./bench/peers.ts";
@@ -51,6 +55,8 @@ async function main(args: string[]): Promise<number> {
 function allRows(programs: Programs): Row[] {
   return [
     ...[httpRow, bulkRow, latencyRow, messageRow, connectRow],
+    ...[httpsRequestsRow(programs), httpsBulkRow(programs)],
+    ...[httpsHandshakeRow(programs), httpsMemoryRow(programs)],
     ...[distanceRow(programs), memoryRow(programs), recoveryRow(programs)],
   ];
 }

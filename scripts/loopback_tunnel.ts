@@ -15,6 +15,8 @@ export interface LoopbackTunnelOptions {
   readonly programs: Programs;
   /** Web services: first label of the domain, and target. */
   readonly http: Readonly<Record<string, string>>;
+  /** Further flags of `route http add`, by first label. */
+  readonly httpFlags?: Readonly<Record<string, readonly string[]>>;
   /** TCP services: the targets. */
   readonly tcp: readonly string[];
   /** Taken when it is free. */
@@ -23,6 +25,8 @@ export interface LoopbackTunnelOptions {
   readonly serverHost?: string;
   /** Limits of the server, by their keys in `spokes.yaml`. */
   readonly limits?: Readonly<Record<string, number | string>>;
+  /** Folder of the server's own certificates. */
+  readonly certificates?: string;
   /** What the two programs log. */
   readonly onLine?: (program: "spokes" | "pktriot", line: string) => void;
 }
@@ -51,7 +55,7 @@ export async function startLoopbackTunnel(options: LoopbackTunnelOptions): Promi
   const [httpPort, tlsPort, adminPort] = [freePort(options.httpPort), freePort(8443), freePort(9400)];
 
   const invite = await initServer(programs, { folder, serverHost, httpPort, tlsPort, adminPort });
-  await bindListeners(serverConfig, { httpPort, tls: `${serverHost}:${tlsPort}`, limits: options.limits ?? {} });
+  await editServerConfig(serverConfig, { ...options, httpPort, tls: `${serverHost}:${tlsPort}` });
   const server = stack.use(startProgram(programs.spokes, {
     args: ["--config", serverConfig, "start"],
     onLine: (line) => onLine?.("spokes", line),
@@ -90,22 +94,24 @@ async function initServer(
 }
 
 /** A server is for the world; this one is not. */
-async function bindListeners(
+async function editServerConfig(
   path: string,
-  { httpPort, tls, limits }: { httpPort: number; tls: string; limits: Readonly<Record<string, unknown>> },
+  options: Pick<LoopbackTunnelOptions, "limits" | "certificates"> & { httpPort: number; tls: string },
 ): Promise<void> {
+  const { httpPort, tls, limits = {}, certificates } = options;
   const config = parseDocument(await Deno.readTextFile(path));
   config.setIn(["http", "listen"], `${LOOPBACK}:${httpPort}`);
   config.setIn(["tls", "listen"], tls);
   config.set("tcp", { bind: LOOPBACK });
   if (Object.keys(limits).length > 0) config.set("limits", limits);
+  if (certificates !== undefined) config.set("certificates", certificates);
   await Deno.writeTextFile(path, config.toString());
 }
 
 /** Adds the rules as `pktriot` commands; gives the ports that the server has given. */
 async function addRules({ pktriot }: Programs, clientConfig: string, rules: LoopbackTunnelOptions): Promise<number[]> {
   for (const [label, target] of Object.entries(rules.http)) {
-    const flags = ["--domain", `${label}.${DOMAIN}`, "--target", target];
+    const flags = ["--domain", `${label}.${DOMAIN}`, "--target", target, ...rules.httpFlags?.[label] ?? []];
     await runProgram(pktriot, ["--config", clientConfig, "route", "http", "add", ...flags]);
   }
   const ports: number[] = [];

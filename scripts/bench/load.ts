@@ -1,3 +1,4 @@
+import type { CommandLine } from "../programs.ts";
 import { runTool } from "./tools.ts";
 
 /** Where visitors connect: a port of loopback, and the name they ask for. */
@@ -18,8 +19,13 @@ const EXTRA_MS = 15_000;
 /** Requests a second: `wrk -t1 -c32`. @throws {Error} when answers are missing or wrong */
 export async function wrkRequests(wrk: string, { port, host }: Entrance, seconds: number): Promise<number> {
   const header = host === undefined ? [] : ["-H", `Host: ${host}`];
-  const args = ["-t1", `-c${WRK_CONNECTIONS}`, `-d${seconds}s`, ...header, `http://127.0.0.1:${port}/`];
-  const text = await runTool(wrk, args, { timeoutMs: seconds * 1_000 + EXTRA_MS });
+  return await wrkUrl([wrk, ...header], `http://127.0.0.1:${port}/`, seconds);
+}
+
+/** The same for a URL, whose name the program that is called must find. */
+export async function wrkUrl([program, ...before]: CommandLine, url: string, seconds: number): Promise<number> {
+  const args = [...before, "-t1", `-c${WRK_CONNECTIONS}`, `-d${seconds}s`, url];
+  const text = await runTool(program, args, { timeoutMs: seconds * 1_000 + EXTRA_MS });
   const faults = /Non-2xx.*|Socket errors.*/.exec(text)?.[0];
   if (faults !== undefined) throw new Error(`Cannot count requests: ${faults}`);
   return Number(/Requests\/sec:\s+([\d.]+)/.exec(text)?.[1]);
@@ -32,7 +38,7 @@ interface IperfResult {
 
 /** Gbit/s that arrive through one TCP connection: `iperf3`, in either direction. */
 export async function iperfGbits(
-  command: readonly [program: string, ...args: string[]],
+  command: CommandLine,
   options: { port: number; host?: string; seconds: number; omitSeconds?: number; direction: "up" | "down" },
 ): Promise<number> {
   const { port, host = "127.0.0.1", seconds, omitSeconds = IPERF_OMIT_S, direction } = options;

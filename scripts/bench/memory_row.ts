@@ -6,9 +6,10 @@ import { requestUpgrade } from "../../net/upgrade.ts";
 import { DOORS } from "../../protocol/limits.ts";
 import { startLoopbackTunnel } from "../loopback_tunnel.ts";
 import { type Programs, runProgram } from "../programs.ts";
-import type { BenchContext, Row, RowResult } from "./row.ts";
 import { slope } from "./numbers.ts";
+import { parallel } from "./parallel.ts";
 import { settledKiB } from "./resident_memory.ts";
+import type { BenchContext, Row, RowResult } from "./row.ts";
 
 /** Idle data channels of a session with traffic; the server lets more than 32 beside them go. */
 const CHANNELS_PER_TUNNEL = 4;
@@ -17,7 +18,6 @@ const EXTRA_CHANNELS = 24;
 const EXTRA_SHARE = 0.2;
 /** Measurements on the way to the full number. All of it must be over before the first channels are let go, after a minute. */
 const STEPS = 4;
-const PARALLEL = 16;
 /** A server refuses some of many connections that have not yet proved who they are: we wait for the channels of so many tunnels. */
 const BATCH = 50;
 
@@ -116,18 +116,4 @@ async function whenChannels(adminPort: number, wanted: number): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   throw new Error(`Cannot measure: there are ${channels} channels after 30 s, not ${wanted}`);
-}
-
-/** Runs a number of actions, a few at a time. */
-async function parallel<T>(count: number, action: (index: number) => Promise<T>): Promise<T[]> {
-  const results: T[] = [];
-  let next = 0;
-  async function work(): Promise<void> {
-    while (next < count) {
-      const index = next++;
-      results[index] = await action(index);
-    }
-  }
-  await Promise.all(Array.from({ length: PARALLEL }, work));
-  return results;
 }

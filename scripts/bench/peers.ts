@@ -4,7 +4,8 @@ import { freePort } from "../free_port.ts";
 import { makeCertificates, PFX_PASSWORD } from "./certificates.ts";
 import type { Entrance } from "./load.ts";
 import type { Service, System } from "./systems.ts";
-import { type Targets, whenListening } from "./targets.ts";
+import type { Targets } from "./targets.ts";
+import { whenListening } from "./when_listening.ts";
 
 /** What starting a peer needs. */
 interface PeerOptions {

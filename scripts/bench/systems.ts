@@ -5,9 +5,10 @@ import { freePort } from "../free_port.ts";
 import { type LoopbackTunnel, startLoopbackTunnel } from "../loopback_tunnel.ts";
 import type { Programs } from "../programs.ts";
 import type { Entrance } from "./load.ts";
-import { type Targets, whenListening } from "./targets.ts";
+import type { Targets } from "./targets.ts";
 import { makeCertificates } from "./certificates.ts";
 import type { Tool } from "./tools.ts";
+import { whenListening } from "./when_listening.ts";
 
 /** The services that a system makes reachable; some systems do not carry all. */
 export type Service = "nginx" | "hello" | "iperf" | "echo";
@@ -113,4 +114,4 @@ function local(port: number): string {
 }
 
 /** Which programs a full run needs. */
-export const TOOLS: readonly Tool[] = ["wrk", "iperf3", "nginx", "openssl", "ip", "python3"];
+export const TOOLS: readonly Tool[] = ["wrk", "iperf3", "nginx", "openssl", "ip", "python3", "unshare"];

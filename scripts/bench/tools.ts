@@ -1,5 +1,5 @@
 /** A load generator or a target that must be installed. */
-export type Tool = "wrk" | "iperf3" | "nginx" | "openssl" | "ip" | "python3";
+export type Tool = "wrk" | "iperf3" | "nginx" | "openssl" | "ip" | "python3" | "unshare";
 
 /** Where administrators' programs are that may not be on a user's PATH. */
 const EXTRA_FOLDERS = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
