@@ -4,6 +4,7 @@ import type { Io } from "../io.ts";
 import { parsePort } from "../parse_port.ts";
 import { addCompletion, createProgram, examples, globalOptions } from "../program.ts";
 import { addDomainCommands } from "./domain_command.ts";
+import { addPolicyCommands } from "./policy_command.ts";
 
 /** All commands, flags and help of `spokes`. What a command does is imported when it runs. */
 export function spokesProgram(io: Io): CommandUnknownOpts {
@@ -27,6 +28,7 @@ export function spokesProgram(io: Io): CommandUnknownOpts {
   addTokenCommands(program, context);
   addTunnelCommands(program, context);
   addDomainCommands(program, context);
+  addPolicyCommands(program, context);
   addCompletion(program);
   return program;
 }

@@ -96,7 +96,7 @@ function fromSelector(text: string, action: "allow" | "deny"): (identity: MeshId
 function toSelector(text: string): ToSelector {
   if (text === "*") return () => true;
   const { kind, value } = splitSelector(text);
-  const selector = SELECTORS[kind as keyof typeof SELECTORS]?.(value);
+  const selector = Object.hasOwn(SELECTORS, kind) ? SELECTORS[kind as keyof typeof SELECTORS](value) : undefined;
   if (selector === undefined) throw invalid(text, "to");
   return selector;
 }
