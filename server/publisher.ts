@@ -12,6 +12,12 @@ import type { Router } from "./router.ts";
 import { nameTaken } from "./state/names.ts";
 import type { ServerState } from "./state/server_state.ts";
 
+/**
+ * Names for which the server gets certificates on behalf of one tunnel: authorities limit what an account may order (300 in 3 hours at
+ * Let's Encrypt), and all tunnels share the server's. Names that its wildcard covers need none.
+ */
+const MAX_SERVER_CERTIFICATES = 25;
+
 /** Opens and closes the public ports of TCP rules. */
 export interface PortOpener {
   /** @throws {CodedError} PORT_IN_USE */
@@ -58,6 +64,8 @@ export class Publisher {
   #wanted: ReadonlyMap<string, Rule> = new Map();
   /** Rules that are wanted and cannot be reached: tried again when a domain that they may need has another owner. */
   readonly #refused = new Map<string, Rule>();
+  /** Rules that would need more certificates of the server than there are for one tunnel. */
+  #tooMany: ReadonlySet<string> = new Set();
   /** States are applied one after the other. */
   #applying: Promise<unknown> = Promise.resolve();
   #closed = false;
@@ -156,6 +164,9 @@ export class Publisher {
     for (const published of this.rules) {
       if (!wanted.has(published.id)) this.#withdraw(published, new CodedError("NO_SUCH_RULE", "The rule was removed"));
     }
+    this.#tooMany = new Set(
+      [...wanted].filter(([, rule]) => endsHere(rule)).slice(MAX_SERVER_CERTIFICATES).map(([id]) => id),
+    );
     const states = await Promise.all([...wanted].map(([id, rule]) => this.#applyOne(id, rule)));
     this.#states = new Map(states.map((state) => [state.id, state]));
     for (const id of this.#refused.keys()) if (!wanted.has(id)) this.#refused.delete(id);
@@ -265,7 +276,11 @@ export class Publisher {
   }
 
   #checkTls(rule: Rule): void {
-    if (rule.kind === "http" && endsHere(rule)) this.#parts.certificates.assertServable(rule.domain);
+    if (rule.kind !== "http" || !endsHere(rule)) return;
+    if (this.#tooMany.has(ruleId(rule))) {
+      throw new CodedError("QUOTA_EXCEEDED", `The server gets ${MAX_SERVER_CERTIFICATES} certificates for one tunnel`);
+    }
+    this.#parts.certificates.assertServable(rule.domain);
   }
 
   /** It is complete once the mesh finds it, too. */

@@ -193,3 +193,15 @@ Deno.test("what is amiss with a rule that is open is told, now and when it chang
   await setup.sessions.retryRefused();
   assert.equal((await peer.next("rules.applied")).rules[0]?.message, undefined);
 });
+
+Deno.test("one tunnel does not use up what the server may order of a certificate authority", async () => {
+  await using setup = await setUpSessions();
+  const tunnel = await setup.enrolled();
+  await setup.dial(tunnel).join();
+  const { publisher } = setup.sessions.serving(tunnel.id)!;
+  const rules = Array.from({ length: 26 }, (_, index) => http(`n${index}.a.example.test`, ENDS_AT_SERVER));
+  const states = await publisher.apply(rules);
+  assert.equal(states.filter(({ state }) => state === "active").length, 25);
+  assert.match(states[25]?.message ?? "", /25 certificates/);
+  assert.deepEqual((await publisher.apply(rules.slice(1))).filter(({ state }) => state !== "active"), []);
+});
