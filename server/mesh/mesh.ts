@@ -37,9 +37,13 @@ export interface MeshParts {
 /** A stream that was opened through the mesh. */
 export interface MeshConnection {
   readonly duplex: Duplex;
+  /** Aborted with the reason when the mesh ends it: it may no longer go there, or its rule is gone. */
+  readonly cut: AbortSignal;
   /** Where it leads, for logs: `tcp/22123 of HOSTNAME`, or the address of a host outside. */
   readonly to: string;
 }
+
+type Opened = Omit<MeshConnection, "cut">;
 
 /** Several tunnels may offer one service: so many are tried when they cannot be reached. */
 const MAX_TRIES = 3;
@@ -117,10 +121,10 @@ export class Mesh {
     try {
       if (signal.aborted) onGone();
       stream.signal.throwIfAborted();
-      const connection = await this.#open(stream, resolved);
-      stream.carry(connection.duplex);
-      this.visits.track(connection.duplex, connection.duplex.closed.then(() => this.#running.end(stream)));
-      return connection;
+      const { duplex, to } = await this.#open(stream, resolved);
+      stream.carry(duplex);
+      this.visits.track(duplex, duplex.closed.then(() => this.#running.end(stream)));
+      return { duplex, to, cut: stream.signal };
     } catch (error) {
       this.#running.end(stream);
       throw stream.signal.aborted ? stream.signal.reason : error;
@@ -161,13 +165,13 @@ export class Mesh {
     this.#draining = true;
   }
 
-  #open(stream: RunningStream, resolved: Resolved): Promise<MeshConnection> {
+  #open(stream: RunningStream, resolved: Resolved): Promise<Opened> {
     return resolved.kind === "external"
       ? this.#openExternal(stream, resolved.destination)
       : this.#openOneOf(stream, resolved.rules, resolved.destination);
   }
 
-  async #openExternal(stream: RunningStream, destination: Destination): Promise<MeshConnection> {
+  async #openExternal(stream: RunningStream, destination: Destination): Promise<Opened> {
     const lookUp = this.#now?.lookUp;
     // Before anything is looked up: who may not go there learns nothing about it.
     stream.judge = (identity) => this.access.judgeExternal(identity, destination);
@@ -187,7 +191,7 @@ export class Mesh {
     stream: RunningStream,
     rules: readonly PublishedRule[],
     destination: Destination,
-  ): Promise<MeshConnection> {
+  ): Promise<Opened> {
     const asked = askedOf(destination);
     const allowed = this.access.allowedOf(stream.identity, rules, asked);
     const willing = allowed.filter(({ session }) => !session.draining);

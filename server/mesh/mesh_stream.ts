@@ -46,7 +46,10 @@ export async function serveMeshStream(
   }
 }
 
-async function join(stream: ChannelStream, { duplex }: MeshConnection, parts: MeshStreamParts): Promise<void> {
+async function join(stream: ChannelStream, connection: MeshConnection, parts: MeshStreamParts): Promise<void> {
+  const { duplex, cut } = connection;
+  // The client is told why, which the target's end of it could not say.
+  cut.addEventListener("abort", () => stream.reset(cut.reason), { once: true });
   try {
     await stream.accept();
   } catch (error) {
