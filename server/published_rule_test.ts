@@ -100,3 +100,19 @@ Deno.test("options that cannot be carried out are refused, and so are those of a
   }
   assert.ok(new PublishedRule(SESSION, { ...httpRule(), tls: "target" } as Rule));
 });
+
+Deno.test("an edit of the firewall is not for what comes through the mesh, the end of the rule is", () => {
+  const rule = new PublishedRule(SESSION, httpRule());
+  const visit = { ...visitOf("198.51.100.1"), exempt: true };
+  rule.enter(visit);
+  rule.update(httpRule([{ action: "drop", network: "0.0.0.0/0" }]));
+  assert.deepEqual(visit.resets, []);
+  rule.withdraw(new CodedError("TUNNEL_OFFLINE"));
+  assert.deepEqual(visit.resets.map(({ kind }) => kind), ["TUNNEL_OFFLINE"]);
+});
+
+Deno.test("a service name says nothing about where a rule leads", () => {
+  const rule = new PublishedRule(SESSION, httpRule());
+  rule.update({ ...httpRule(), service: "wiki" });
+  assert.equal(rule.revision, 1);
+});

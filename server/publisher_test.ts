@@ -205,3 +205,82 @@ Deno.test("one tunnel does not use up what the server may order of a certificate
   assert.match(states[25]?.message ?? "", /25 certificates/);
   assert.deepEqual((await publisher.apply(rules.slice(1))).filter(({ state }) => state !== "active"), []);
 });
+
+Deno.test("a private rule has neither a public port nor a public name, and the mesh finds it", async () => {
+  await using setup = await setUpSessions();
+  const session = await joined(setup);
+  const port = await setup.state.ports.allocate(session.tunnel, {});
+  const hidden = { private: true } as Partial<Rule>;
+  const states = await session.publisher.apply([
+    http("a.example.test", hidden),
+    { ...tcp(port), private: true, service: "redis" },
+    { ...tcp(22_009), private: true },
+  ]);
+  assert.deepEqual(states.map(({ state, code, address }) => [code ?? state, address]), [
+    ["active", undefined],
+    ["active", undefined],
+    ["E4007", undefined],
+  ]);
+  assert.equal(setup.router.route("a.example.test").kind, "unknown");
+  assert.equal(setup.router.find("a.example.test")?.id, "http/a.example.test");
+  assert.deepEqual([...setup.ports.keys()], []);
+  assert.equal(setup.services.byPort(port), setup.services.byName("redis")[0]);
+});
+
+Deno.test("a rule that becomes private, or public, loses whoever is on it", async () => {
+  await using setup = await setUpSessions();
+  const session = await joined(setup);
+  const port = await setup.state.ports.allocate(session.tunnel, {});
+  await session.publisher.apply([tcp(port), http("a.example.test")]);
+  const resets: string[] = [];
+  for (const rule of session.publisher.rules) {
+    rule.enter({ address: "192.0.2.1", reset: ({ kind }) => void resets.push(`${rule.id} ${kind}`) });
+  }
+  const hidden = { private: true } as const;
+  assert.deepEqual(
+    await codes(session, [{ ...tcp(port), ...hidden }, http("a.example.test", hidden as Partial<Rule>)]),
+    [
+      "active",
+      "active",
+    ],
+  );
+  assert.deepEqual(resets, [`tcp/${port} NO_SUCH_RULE`, "http/a.example.test NO_SUCH_RULE"]);
+  assert.deepEqual([setup.ports.has(port), setup.router.route("a.example.test").kind], [false, "unknown"]);
+  await session.publisher.apply([tcp(port), http("a.example.test")]);
+  assert.deepEqual([setup.ports.has(port), setup.router.route("a.example.test").kind], [true, "found"]);
+});
+
+Deno.test("a service name belongs to the owner who came first; when it is free, the rule that waited has it", async () => {
+  await using setup = await setUpSessions();
+  const first = await joined(setup);
+  const { token } = await setup.state.enrolmentTokens.create({ owner: "bob" });
+  const { tunnel } = await setup.state.enrol(token);
+  await setup.dial(tunnel).join();
+  const second = setup.sessions.serving(tunnel.id)!;
+  const freed = Promise.withResolvers<void>();
+  setup.services.onFreed = freed.resolve;
+  const wiki = { service: "wiki" } as Partial<Rule>;
+  assert.deepEqual(await codes(first, [http("a.example.test", wiki), http("b.example.test", wiki)]), [
+    "active",
+    "active",
+  ]);
+  assert.deepEqual(await codes(second, [http("c.example.test", wiki)]), ["E4023"]);
+  assert.equal(setup.router.route("c.example.test").kind, "unknown");
+  assert.throws(() => second.publisher.check(http("c.example.test", wiki)), { kind: "SERVICE_TAKEN" });
+  assert.deepEqual(
+    await codes(first, [http("a.example.test"), http("b.example.test", { service: "b" } as Partial<Rule>)]),
+    [
+      "active",
+      "active",
+    ],
+  );
+  await freed.promise;
+  await setup.sessions.retryRefused();
+  assert.deepEqual(second.publisher.states.map(({ state }) => state), ["active"]);
+  assert.deepEqual(
+    await codes(first, [http("a.example.test", wiki)]),
+    ["E4023"],
+    "an edit to a taken name closes the rule",
+  );
+  assert.equal(setup.router.route("a.example.test").kind, "unknown");
+});

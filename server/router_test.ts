@@ -82,3 +82,17 @@ Deno.test("route() leaves a sub-domain that is kept for a rule of its own to nob
   assert.deepEqual(router.route("admin.calm-fox-12345.example.com"), { kind: "unknown" });
   assert.equal((router.route("www.calm-fox-12345.example.com") as { rule: unknown }).rule, whole);
 });
+
+Deno.test("a hidden rule is nothing to visitors, also below its name, and found by whoever may ask for it", () => {
+  const router = new Router(() => true);
+  const [hidden, above] = [fakeRule(), fakeRule()];
+  router.add("calm-fox-12345.example.com", above, { below: true });
+  router.add("api.calm-fox-12345.example.com", hidden, { below: true, hidden: true });
+  for (const host of ["api.calm-fox-12345.example.com", "v1.api.calm-fox-12345.example.com"]) {
+    assert.deepEqual(router.route(host), { kind: "unknown" });
+    assert.equal(router.find(host), hidden);
+  }
+  router.remove("api.calm-fox-12345.example.com", hidden);
+  router.add("api.calm-fox-12345.example.com", hidden, { below: false });
+  assert.deepEqual(router.route("api.calm-fox-12345.example.com"), { kind: "found", rule: hidden });
+});
