@@ -197,7 +197,7 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
     },
     metrics: () =>
       metricsText({
-        ...{ metrics, sessions, version: VERSION },
+        ...{ metrics, sessions, mesh, version: VERSION },
         visitors: () => ({ http: httpEdge.visits.count, tls: tlsEdge.visits.count, tcp: tcpEdge.visits.count }),
       }),
     log,
@@ -211,7 +211,7 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
       limits,
       log,
       edges: { http: httpEdge, tls: tlsEdge },
-      names: [...new Set([domain, hostname])],
+      names: [hostname],
     },
     ports: () => [
       ...[about.httpPort, about.tlsPort, http.address.port, tls.address.port, admin?.address.port ?? 0],

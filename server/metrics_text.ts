@@ -1,3 +1,4 @@
+import type { Mesh } from "./mesh/mesh.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Session } from "./session.ts";
 import type { Sessions } from "./sessions.ts";
@@ -8,6 +9,7 @@ export interface MetricsSources {
   sessions: Sessions;
   /** Visitor connections under way, by edge. */
   visitors: () => { http: number; tls: number; tcp: number };
+  mesh: Pick<Mesh, "streams">;
   version: string;
 }
 
@@ -18,7 +20,7 @@ type Sample = readonly [labels: string, value: number];
  * Everything that is counted, in the Prometheus text format 0.0.4. Written here because the usual library brings a statistics package
  * that `deno compile` overflows its stack on, and we have plain numbers only.
  */
-export function metricsText({ metrics, sessions, visitors, version }: MetricsSources): string {
+export function metricsText({ metrics, sessions, visitors, mesh, version }: MetricsSources): string {
   const all = sessions.all;
   const { http, tls, tcp } = visitors();
   const refusals = [...metrics.refusals].map(([code, count]): Sample => [`{code="${code}"}`, count]);
@@ -58,6 +60,7 @@ export function metricsText({ metrics, sessions, visitors, version }: MetricsSou
     ),
     metric("gauge", "http_visitors", "HTTP visitor connections under way", http),
     metric("gauge", "tls_visitors", "Visitor connections under way whose TLS is passed on", tls),
+    metric("gauge", "mesh_streams", "Streams through the mesh under way", mesh.streams),
     metric("gauge", "tcp_visitors", "TCP visitor connections under way", tcp),
     metric("counter", "http_visitors_total", "HTTP visitor connections taken", metrics.visitors.http),
     metric(

@@ -1,6 +1,5 @@
 import { type Address, isLoopback, parseAddress } from "../../net/address.ts";
-import type { PortRange } from "./port_range.ts";
-import { hasPort } from "./port_range.ts";
+import { hasPort, type PortRange } from "./port_range.ts";
 
 /** Where this server itself is. */
 export interface OwnAddressesOptions {
@@ -33,11 +32,6 @@ export class OwnAddresses implements AsyncDisposable {
     this.#options = options;
     this.#configured = canonicalSet(options.addresses ?? []);
     this.#interfaces = options.interfaces ?? machineAddresses;
-  }
-
-  /** Whether a name is one of the server's. */
-  hasName(host: string): boolean {
-    return this.#options.names.includes(host);
   }
 
   /** Whether an address leads to this machine, as far as is known. */
