@@ -99,3 +99,21 @@ for (
     deepEqual(out, []);
   });
 }
+
+Deno.test("spokes check says what the mesh is", async () => {
+  for (
+    const [mesh, expected] of [
+      ["", /let tunnels reach each other and nothing outside through the mesh, by a policy of no lines of its own$/m],
+      [
+        "mesh: {allow: [a.b, 10.0.0.1], policy: [{from: ['*'], to: ['*'], action: deny}]}",
+        /and 2 hosts outside .* of 1 line$/m,
+      ],
+      ["mesh: off", /^ {2}have no mesh$/m],
+    ] as const
+  ) {
+    await using file = await privateFile("spokes.yaml", `domain: example.com\n${mesh}\n`);
+    const io = memoryIo();
+    equal(await runProgram(spokesProgram(io), ["--config", file.path, "check"], io), 0);
+    match(io.out.join("\n"), expected);
+  }
+});
