@@ -21,6 +21,8 @@ const USAGE_ERRORS: ReadonlySet<ErrorName> = new Set([
   "NETWORK_INVALID",
   "NAME_INVALID",
   "OPTION_NEEDS_PLAINTEXT",
+  "DESTINATION_INVALID",
+  "DOOR_UNSAFE",
 ]);
 
 /** The one place where an error becomes an exit code. */

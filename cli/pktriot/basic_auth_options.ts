@@ -36,7 +36,7 @@ export async function usersFromOptions(
   if (withoutBasicAuth === true) return undefined;
   if (users.length === 0) return before === undefined ? undefined : [...before];
   users.forEach(assertUser);
-  const passwords = await readPasswords(context, users, passwordStdin === true);
+  const passwords = await readPasswords(context, users, { flag: "--basic-auth", fromInput: passwordStdin === true });
   const after = [...before ?? []];
   for (const [index, user] of users.entries()) {
     const entry = { user, hash: await hashPassword(passwords[index] as string) };
@@ -57,15 +57,19 @@ function assertUser(user: string, index: number, users: readonly string[]): void
   if (users.indexOf(user) !== index) throw usageError(`--basic-auth names "${user}" twice`, { fix: "" });
 }
 
-async function readPasswords(
+/**
+ * Reads one password for each user: from standard input, from the environment, or from the terminal.
+ * @throws {CommandError} USAGE
+ */
+export async function readPasswords(
   { io }: CommandContext,
   users: readonly string[],
-  fromInput: boolean,
+  { flag, fromInput }: { flag: string; fromInput: boolean },
 ): Promise<readonly string[]> {
   const given = fromInput ? linesOf(await io.readInput(MAX_INPUT_BYTES)) : fromEnvironment(io.env("PKTRIOT_PASSWORD"));
   const passwords = given ?? (io.interactive ? await askPasswords(users) : undefined);
   if (passwords === undefined) {
-    throw usageError("There is no password for --basic-auth", {
+    throw usageError(`There is no password for ${flag}`, {
       fix: "Give it with --password-stdin, or set PKTRIOT_PASSWORD.",
     });
   }

@@ -5,7 +5,7 @@ import { describeError } from "../describe_error.ts";
 import type { Io } from "../io.ts";
 import { askServer } from "./ask_server.ts";
 import type { ClientConfig } from "./config.ts";
-import { publicHttpAddress, publicHttpsAddress, publicTcpAddress } from "./public_address.ts";
+import { privateAddress, publicHttpAddress, publicHttpsAddress, publicTcpAddress } from "./public_address.ts";
 
 /** An edit must not hang on a server that is away: after this it is made unchecked. */
 const CHECK_TIMEOUT_MS = 3_000;
@@ -39,6 +39,7 @@ export async function checkRule(io: Io, config: ClientConfig, rule: Rule): Promi
 
 /** Whether the server has a certificate for a rule that says nothing about TLS is seen when it is published. */
 function addressOf(rule: Rule, server: Welcome["server"]): string {
+  if (rule.private === true) return privateAddress(rule);
   if (rule.kind === "tcp") return publicTcpAddress(rule.port, server);
   return rule.tls === undefined ? publicHttpAddress(rule.domain, server) : publicHttpsAddress(rule.domain, server);
 }

@@ -5,11 +5,17 @@ import { parseTarget } from "../../client/target.ts";
 import { checked } from "../checked_schema.ts";
 import { listOf } from "../list_schema.ts";
 import { parseHostPort } from "../parse_listen.ts";
+import { portMapSchema, proxiesSchema } from "./door_schema.ts";
 import { firewallSchema } from "./firewall_schema.ts";
 import { httpSchema } from "./http_schema.ts";
+import { serviceSchema } from "./service_schema.ts";
 
+export type { PortMapEntry, ProxiesEntry, ProxyEntry } from "./door_schema.ts";
 export type { FirewallEntry } from "./firewall_schema.ts";
 export type { HttpEntry } from "./http_schema.ts";
+
+/** Port maps of one configuration: each is a listener. */
+const MAX_PORT_MAPS = 1_000;
 
 const port = z.int().min(1).max(65_535);
 
@@ -20,6 +26,7 @@ const tcpSchema = z.strictObject({
   target: checked(z.string(), parseTarget).optional(),
   /** Start every connection to the target with the visitor's address. */
   proxyProtocol: z.literal("v2").optional(),
+  ...serviceSchema,
   firewall: firewallSchema.optional(),
 });
 
@@ -36,7 +43,7 @@ const acmeSchema = z.strictObject({
   ca: z.string().min(1).max(4096).optional(),
 });
 
-/** `config.json` (or `.yaml`) of the client: who it is, and what it publishes. */
+/** `config.json` (or `.yaml`) of the client: who it is, what it publishes, and its ways into the mesh. */
 export const clientConfigSchema = z.strictObject({
   version: z.literal(1),
   server: z.strictObject({
@@ -54,6 +61,9 @@ export const clientConfigSchema = z.strictObject({
   }),
   http: listOf(httpSchema, MAX_RULES).superRefine(unique("domain")),
   tcp: listOf(tcpSchema, MAX_RULES).superRefine(unique("port")),
+  ports: listOf(portMapSchema, MAX_PORT_MAPS).superRefine(unique("port", "port map"))
+    .superRefine(unique("unix", "port map")),
+  proxies: proxiesSchema.nullish().transform((proxies): z.infer<typeof proxiesSchema> => proxies ?? {}),
   acme: acmeSchema.nullish().transform((acme) => acme ?? undefined).optional(),
 });
 
@@ -66,12 +76,17 @@ export function isEmail(text: string): boolean {
   return /^[^\s@<>"',;]+@[^\s@<>"',;]+\.[^\s@<>"',;]+$/.test(text);
 }
 
-function unique<K extends string>(key: K) {
-  return (entries: readonly Record<K, unknown>[], context: z.core.$RefinementCtx): void => {
+function unique<K extends string>(key: K, what = "rule") {
+  return (entries: readonly { readonly [P in K]?: unknown }[], context: z.core.$RefinementCtx): void => {
     const seen = new Set<unknown>();
     entries.forEach((entry, index) => {
+      if (entry[key] === undefined) return;
       if (seen.has(entry[key])) {
-        context.addIssue({ code: "custom", path: [index, key], message: `there is a rule for "${entry[key]}" above` });
+        context.addIssue({
+          code: "custom",
+          path: [index, key],
+          message: `there is a ${what} for "${entry[key]}" above`,
+        });
       }
       seen.add(entry[key]);
     });

@@ -43,6 +43,89 @@ function rule(keys: string): string {
   return `http:\n- domain: a.example.com\n  target: a:1\n  ${keys}\n`;
 }
 
+Deno.test("clientConfigSchema reads ways into the mesh, and how rules are reached through it", () => {
+  const { ports, proxies, tcp } = parse(`
+tcp: [{port: 22001, target: "127.0.0.1:6379", service: redis, private: true}]
+ports:
+  - {port: 3306, destination: mariadb, destinationPort: 22123}
+  - {unix: /run/pg, destination: db.srv.local, destinationPort: 5432, label: "the database"}
+  - {port: 80, bind: 0.0.0.0, auth: none, transport: tcp, destination: "2001:db8::1", destinationPort: 80}
+proxies:
+  socks: {port: 1080}
+  http: {port: 8118, bind: "::", auth: none}
+`);
+  deepEqual(tcp, [{ port: 22_001, target: "127.0.0.1:6379", service: "redis", private: true }]);
+  deepEqual(ports.map(({ port, unix, transport }) => [port ?? unix, transport]), [
+    ...[[3306, "tcp"], ["/run/pg", "tcp"], [80, "tcp"]],
+  ]);
+  deepEqual(proxies, { socks: { port: 1080 }, http: { port: 8118, bind: "::", auth: "none" } });
+  for (const text of ["", "ports:\nproxies:", "ports: []\nproxies: {}"]) {
+    deepEqual([parse(text).ports, parse(text).proxies], [[], {}]);
+  }
+});
+
+const BAD_DOORS: [name: string, text: string, message: RegExp][] = [
+  [
+    "a map without a local end",
+    "ports: [{destination: a, destinationPort: 1}]",
+    /^c\.yaml:4:9: ports\.0: either port or/,
+  ],
+  [
+    "a map with two local ends",
+    "ports: [{port: 1, unix: /a, destination: a, destinationPort: 1}]",
+    /^c\.yaml:4:9: ports\.0: either port or unix/,
+  ],
+  ["a map to nowhere", "ports: [{port: 1, destinationPort: 1}]", /^c\.yaml:4:9: ports\.0\.destination: .*missing/],
+  [
+    "an address that only some resolvers understand",
+    'ports: [{port: 1, destination: "0x7f000001", destinationPort: 1}]',
+    /^c\.yaml:4:32: ports\.0\.destination: .*neither a host name nor an address/,
+  ],
+  [
+    "UDP",
+    "ports: [{port: 1, transport: udp, destination: a, destinationPort: 1}]",
+    /^c\.yaml:4:30: ports\.0\.transport: it is not tcp/,
+  ],
+  [
+    "a misspelt key of a map",
+    "ports: [{port: 1, dest: a, destination: a, destinationPort: 1}]",
+    /^c\.yaml:4:19: ports\.0\.dest: there is no such key/,
+  ],
+  [
+    "two maps at one port",
+    "ports: [{port: 1, destination: a, destinationPort: 1}, {port: 1, destination: b, destinationPort: 1}]",
+    /^c\.yaml:4:63: ports\.1\.port: there is a port map for "1" above/,
+  ],
+  [
+    "a map that lets others in",
+    "ports: [{port: 1, bind: 0.0.0.0, destination: a, destinationPort: 1}]",
+    /^c\.yaml:4:25: ports\.0\.bind: other machines could use it.*auth: none/,
+  ],
+  [
+    "a map with a password",
+    "ports: [{port: 1, destination: a, destinationPort: 1, auth: {user: a, hash: b}}]",
+    /^c\.yaml:4:61: ports\.0\.auth: /,
+  ],
+  [
+    "a proxy that lets others in",
+    "proxies: {socks: {port: 1, bind: 10.0.0.1}}",
+    /^c\.yaml:4:34: proxies\.socks\.bind: /,
+  ],
+  ["a proxy of another kind", "proxies: {ftp: {port: 1}}", /^c\.yaml:4:11: proxies\.ftp: there is no such key/],
+  [
+    "a password of a proxy in the clear",
+    "proxies: {http: {port: 1, auth: {user: a, hash: secret}}}",
+    /^c\.yaml:4:\d+: proxies\.http\.auth/,
+  ],
+  ["a service name that is a domain", rule("service: a.b"), /^c\.yaml:7:12: http\.0\.service: .*not a service name/],
+];
+
+for (const [name, text, message] of BAD_DOORS) {
+  Deno.test(`clientConfigSchema refuses ${name}`, () => {
+    throws(() => parse(text), { kind: "CONFIG_INVALID", message });
+  });
+}
+
 const BAD_RULES: [name: string, text: string, message: RegExp][] = [
   ["a word for TLS that is none", rule("tls: yes-please"), /^c\.yaml:7:8: http\.0\.tls: it is not letsencrypt, server/],
   ["TLS that is a list", rule("tls: [server]"), /^c\.yaml:7:8: http\.0\.tls: it is not letsencrypt/],

@@ -1,13 +1,12 @@
-import { type Document, isMap, isNode, isSeq } from "yaml";
+import { isMap, isSeq } from "yaml";
 import type { ClientConfig, FirewallEntry, HttpEntry, TcpEntry } from "./config.ts";
+import { append, put, remove, type Tree, type TreePath, withoutUndefined } from "./edit_tree.ts";
 import type { UserEntry } from "./http_schema.ts";
-
-type Tree = Document.Parsed;
 
 /** What `route http add` decides anew each time; the firewall is not among it. */
 const HTTP_KEYS = [
   ...["target", "tls", "redirect", "hostHeader", "insecureUpstream", "redirectTo", "stripPrefix", "addPrefix"],
-  ...["requestHeaders", "responseHeaders", "maxBody", "proxyProtocol"],
+  ...["requestHeaders", "responseHeaders", "maxBody", "proxyProtocol", "service", "private"],
 ] as readonly Exclude<keyof HttpEntry, "domain" | "firewall" | "basicAuth">[];
 
 /** Adds an HTTP rule, or makes the one of its domain this one; its firewall and the comments around it stay. */
@@ -31,7 +30,7 @@ export function putTcp(tree: Tree, config: ClientConfig, entry: Omit<TcpEntry, "
   }
   if (entry.target === undefined) return "updated";
   put(tree, ["tcp", index, "target"], entry.target);
-  put(tree, ["tcp", index, "proxyProtocol"], entry.proxyProtocol);
+  for (const key of ["proxyProtocol", "service", "private"] as const) put(tree, ["tcp", index, key], entry[key]);
   return "updated";
 }
 
@@ -42,7 +41,7 @@ export function putAcmeEmail(tree: Tree, email: string): void {
 }
 
 /** Brings the users of a rule to `wanted`, one by one, so that comments beside the others stay. */
-function putUsers(tree: Tree, path: readonly (string | number)[], wanted: readonly UserEntry[] | undefined): void {
+function putUsers(tree: Tree, path: TreePath, wanted: readonly UserEntry[] | undefined): void {
   const list: unknown = tree.getIn(path, true);
   if (wanted === undefined || !isSeq(list) || list.items.length === 0) return put(tree, path, wanted);
   const present = (list.toJSON() as UserEntry[]).map(({ user }) => user);
@@ -84,27 +83,4 @@ export function putFirewall(tree: Tree, rule: readonly [RuleKey["kind"], number]
     if (wanted[action].length === 0) remove(tree, path);
   }
   if (wanted.allow.length + wanted.drop.length === 0) remove(tree, firewall);
-}
-
-function append(tree: Tree, path: readonly (string | number)[], value: unknown): void {
-  const list: unknown = tree.getIn(path, true);
-  if (isSeq(list) && list.items.length > 0) tree.addIn(path, tree.createNode(value));
-  else tree.setIn(path, tree.createNode([value]));
-}
-
-/** Sets or removes a value; what stays the same stays as it is written. */
-function put(tree: Tree, path: readonly (string | number)[], value: unknown): void {
-  if (value === undefined) return remove(tree, path);
-  const present: unknown = tree.getIn(path, true);
-  if (isNode(present) && JSON.stringify(present.toJS(tree)) === JSON.stringify(value)) return;
-  tree.setIn(path, typeof value === "object" ? tree.createNode(value) : value);
-}
-
-/** The library throws for a path whose parent is not there. */
-function remove(tree: Tree, path: readonly (string | number)[]): void {
-  if (tree.hasIn(path)) tree.deleteIn(path);
-}
-
-function withoutUndefined(entry: object): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(entry).filter(([, value]) => value !== undefined));
 }

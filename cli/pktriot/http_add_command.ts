@@ -18,6 +18,9 @@ export function addHttpAdd(http: CommandUnknownOpts, context: () => CommandConte
     .option("--target <target>", "host:port, http://, https://, unix:/path or a folder, in one word")
     .option("--insecure-upstream", "do not verify the certificate of an https:// target")
     .option("--proxy-protocol", "begin each connection to the target with the visitor's address (PROXY protocol v2)")
+    .optionsGroup("Who reaches it:")
+    .option("--service <name>", "name by which other tunnels reach it through the mesh, beside its domain")
+    .option("--private", "through the mesh alone: no public name")
     .optionsGroup("Where TLS ends:")
     .option(
       "--letsencrypt",

@@ -7,6 +7,7 @@ import { httpOptionsSchema } from "../../protocol/http_options.ts";
 import { checked } from "../checked_schema.ts";
 import { parseSize } from "../parse_size.ts";
 import { firewallSchema } from "./firewall_schema.ts";
+import { serviceSchema } from "./service_schema.ts";
 import { tlsSchema } from "./tls_schema.ts";
 
 /** Users and header lines of one rule, as the protocol takes. */
@@ -59,6 +60,7 @@ export const httpSchema = z.strictObject({
   maxBody: z.union([z.int().min(0), checked(z.string(), parseSize)], { error: "it is not a size such as 10MB" })
     .optional(),
   proxyProtocol: z.literal("v2").optional(),
+  ...serviceSchema,
   firewall: firewallSchema.optional(),
 }).superRefine((entry, context) => {
   if (entry.target !== undefined || needsNoTarget(entry)) return;

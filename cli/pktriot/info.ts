@@ -9,6 +9,8 @@ import { askServer } from "./ask_server.ts";
 import { type ClientConfig, clientConfigSchema } from "./config.ts";
 import { findConfig } from "./config_path.ts";
 import { jsonOfRule, type LiveStates, requestStates, statesOf } from "./live_states.ts";
+import { jsonOfProxies } from "./proxies_ls.ts";
+import { renderDoors } from "./render_doors.ts";
 import { renderDefaultTable, renderRules } from "./render_rules.ts";
 
 /** `info` shows what is at hand; the server gets this long to add to it. */
@@ -25,6 +27,8 @@ export interface InfoState {
   status?: { kind: "running"; host: string; since: string } | { kind: "stopped" } | { kind: "unknown"; reason: string };
   http: ClientConfig["http"];
   tcp: ClientConfig["tcp"];
+  ports: ClientConfig["ports"];
+  proxies: ClientConfig["proxies"];
 }
 
 /** What the server adds: whether the tunnel runs, and what became of its rules. */
@@ -40,9 +44,9 @@ export async function info(context: CommandContext, options: { json?: boolean; o
   context.io.print(options.json === true ? toJson(state, live) : renderInfo(state, statesOf(live)));
 }
 
-function localState({ tunnel, server, http, tcp }: ClientConfig): InfoState & { live: LiveStates } {
+function localState({ tunnel, server, http, tcp, ports, proxies }: ClientConfig): InfoState & { live: LiveStates } {
   const { hostname, name } = tunnel;
-  return { ...{ hostname, name, server: server.address, http, tcp }, live: { kind: "unknown" } };
+  return { ...{ hostname, name, server: server.address, http, tcp, ports, proxies }, live: { kind: "unknown" } };
 }
 
 async function fullState(config: ClientConfig): Promise<InfoState & { live: LiveStates }> {
@@ -65,9 +69,9 @@ async function ask(config: ClientConfig): Promise<Answer> {
   }
 }
 
-function toJson({ http, tcp, ...state }: InfoState, live: LiveStates): string {
+function toJson({ http, tcp, proxies, ...state }: InfoState, live: LiveStates): string {
   const [httpRules, tcpRules] = [http, tcp].map((entries) => entries.map((entry) => jsonOfRule(entry, live)));
-  return JSON.stringify({ ...state, http: httpRules, tcp: tcpRules }, null, 2);
+  return JSON.stringify({ ...state, http: httpRules, tcp: tcpRules, proxies: jsonOfProxies(proxies) }, null, 2);
 }
 
 async function resolveServer(address: string): Promise<string | undefined> {
@@ -84,6 +88,7 @@ async function resolveServer(address: string): Promise<string | undefined> {
 /** The block of `info`, then the tables. */
 export function renderInfo(state: InfoState, states: ReadonlyMap<string, RuleState> = new Map()): string[] {
   const rules = renderRules(state, states);
+  const doors = renderDoors(state);
   return [
     "Client:",
     `  Hostname: ${escapeText(state.hostname)}`,
@@ -95,6 +100,7 @@ export function renderInfo(state: InfoState, states: ReadonlyMap<string, RuleSta
     ...(rules.length > 0
       ? rules
       : ["There are no rules; `start` shows a default page:", ...renderDefaultTable(state.hostname, states)]),
+    ...(doors.length > 0 ? ["", ...doors] : []),
   ];
 }
 

@@ -5,12 +5,16 @@ import { parsePort } from "../parse_port.ts";
 import { addCompletion, createProgram, examples, globalOptions } from "../program.ts";
 import { addDomainCommands } from "./domain_command.ts";
 import { addHttpAdd } from "./http_add_command.ts";
+import { addMeshCommands } from "./mesh_command.ts";
+import { addPortsCommands } from "./ports_command.ts";
+import { addProxiesCommands } from "./proxies_command.ts";
+import { addTcpForward } from "./tcp_forward_command.ts";
 
 /** All commands, flags and help of `pktriot`. What a command does is imported when it runs, so that help and lists start at once. */
 export function pktriotProgram(io: Io): CommandUnknownOpts {
   const program = createProgram({
     name: "pktriot",
-    description: "Publish local web and TCP services through your spokes server.",
+    description: "Publish local web and TCP services through your spokes server, and use those of its other tunnels.",
     configEnv: "PKTRIOT_CONFIG",
     configHelp:
       "configuration, JSON or YAML by its extension (default: ~/.pktriot/config.json, /etc/pktriot/config.json)",
@@ -37,6 +41,9 @@ export function pktriotProgram(io: Io): CommandUnknownOpts {
   addHttpRules(route, context);
   addTcpRules(route, context);
   addDomainCommands(program, context);
+  addPortsCommands(program, context);
+  addProxiesCommands(program, context);
+  addMeshCommands(program, context);
   addCompletion(program);
   return program;
 }
@@ -212,25 +219,7 @@ function addTcpRules(route: CommandUnknownOpts, context: () => CommandContext): 
       const { routeTcpAllocate } = await import("./route_tcp_allocate.ts");
       await routeTcpAllocate(context(), options);
     });
-  tcp.command("forward").summary("say where a port leads")
-    .description("Say where a port leads, in place of what was said before. Without --port one is allocated.")
-    .option("--port <port>", "allocated port of the server", parsePort)
-    .option("--destination <host>", "host of the service (default: 127.0.0.1)")
-    .option("--dstport <port>", "port of the service", parsePort)
-    .option("--target <target>", "host:port or unix:/path, in one word")
-    .option("--proxy-protocol", "begin each connection to the target with the visitor's address (PROXY protocol v2)")
-    .option("--offline", "do not ask the server")
-    .addHelpText(
-      "after",
-      examples(
-        "pktriot route tcp forward --port 22197 --destination 192.168.1.101 --dstport 22",
-        "pktriot route tcp forward --dstport 5432",
-      ),
-    )
-    .action(async (options) => {
-      const { routeTcpForward } = await import("./route_tcp_forward.ts");
-      await routeTcpForward(context(), options);
-    });
+  addTcpForward(tcp, context);
   tcp.command("release").summary("give a port back")
     .description("Give a port back to the server, and forget its rule.")
     .requiredOption("--port <port>", "allocated port", parsePort)

@@ -1,4 +1,5 @@
 import type { Welcome } from "../../protocol/message.ts";
+import type { Rule } from "../../protocol/rule.ts";
 
 /** Where visitors reach an HTTP rule. */
 export function publicHttpAddress(domain: string, { httpPort }: Pick<Welcome["server"], "httpPort">): string {
@@ -8,6 +9,12 @@ export function publicHttpAddress(domain: string, { httpPort }: Pick<Welcome["se
 /** Where visitors reach an HTTP rule over TLS. */
 export function publicHttpsAddress(domain: string, { tlsPort }: Pick<Welcome["server"], "tlsPort">): string {
   return tlsPort === 443 ? `https://${domain}` : `https://${domain}:${tlsPort}`;
+}
+
+/** How other tunnels reach a rule that has no public address. */
+export function privateAddress(rule: Rule): string {
+  if (rule.kind === "http") return `${rule.service ?? rule.domain} in the mesh`;
+  return rule.service === undefined ? `port ${rule.port} in the mesh` : `${rule.service} in the mesh`;
 }
 
 /** Where visitors reach a TCP rule. */

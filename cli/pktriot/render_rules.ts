@@ -19,7 +19,10 @@ const NO_STATES: States = new Map();
 
 /** HTTP rules as the table of `info`, `start` and `ls`. */
 export function renderHttpTable(entries: readonly HttpEntry[], states: States = NO_STATES): string[] {
-  return renderTable(HTTP_HEAD, entries.map((entry) => httpRow(entry, states.get(entryId(entry)))));
+  return renderTable(
+    withService(HTTP_HEAD, entries, () => "Service"),
+    entries.map((entry) => withService(httpRow(entry, states.get(entryId(entry))), entries, () => serviceText(entry))),
+  );
 }
 
 /** The table of a client without rules: the default page at its own name. It is taken to be secure until the server says otherwise. */
@@ -77,13 +80,27 @@ export function renderWarnings(states: Iterable<RuleState>, http: readonly HttpE
 /** TCP rules and kept ports as the table of `info`, `start` and `ls`. */
 export function renderTcpTable(entries: readonly TcpEntry[]): string[] {
   return renderTable(
-    TCP_HEAD,
-    entries.map(({ port, target }) => {
-      if (target === undefined) return [port, "--", 0];
-      const { destination, port: targetPort } = targetColumns(target);
-      return [port, destination, targetPort];
-    }),
+    withService(TCP_HEAD, entries, () => "Service"),
+    entries.map((entry) => withService(tcpRow(entry), entries, () => serviceText(entry))),
   );
+}
+
+function tcpRow({ port, target }: TcpEntry): (string | number)[] {
+  if (target === undefined) return [port, "--", 0];
+  const { destination, port: targetPort } = targetColumns(target);
+  return [port, destination, targetPort];
+}
+
+type ServiceEntry = Pick<TcpEntry, "service" | "private">;
+
+/** A row with the column for the mesh, which is there when any rule has something to say there. */
+function withService<T>(row: readonly T[], entries: readonly ServiceEntry[], cell: () => T): T[] {
+  return entries.some((entry) => serviceText(entry) !== "--") ? [...row, cell()] : [...row];
+}
+
+function serviceText({ service, private: isPrivate }: ServiceEntry): string {
+  if (isPrivate === true) return service === undefined ? "private" : `${service}, private`;
+  return service ?? "--";
 }
 
 /** One rule's firewall as rows of {@link renderFirewallTable}. */

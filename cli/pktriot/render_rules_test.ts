@@ -70,7 +70,15 @@ Deno.test("renderDefaultTable() believes the server when it says that there is n
 Deno.test("renderInfo() says why a rule is inactive", () => {
   const rule = { domain: "b.example.com", target: "127.0.0.1:80" };
   const lines = renderInfo(
-    { hostname: "a.example.com", name: "laptop", server: "example.com:443", http: [rule], tcp: [] },
+    {
+      hostname: "a.example.com",
+      name: "laptop",
+      server: "example.com:443",
+      http: [rule],
+      tcp: [],
+      ports: [],
+      proxies: {},
+    },
     new Map([
       ["http/b.example.com", {
         id: "http/b.example.com",
@@ -157,6 +165,8 @@ Deno.test("renderInfo() begins with the block of the client", () => {
     server: "example.com:443",
     ip: "203.0.113.7",
     status: { kind: "running", host: "laptop", since: "2026-01-02T03:04:05Z" },
+    ports: [],
+    proxies: {},
     http: [],
     tcp: [{ port: 22_197, firewall: { allow: ["10.0.0.1"], drop: ["10.0.0.2"] } }],
   });
@@ -204,4 +214,17 @@ Deno.test("renderRunning() tells addresses, and why a rule is inactive", () => {
     "Warning: http/blog.example.com: the CA refuses (E7001)",
     "Inactive: tcp/22197: the port is not allocated to this tunnel (E4007)",
   ]);
+});
+
+Deno.test("the tables of rules have a column for the mesh when a rule has something to say there", () => {
+  deepEqual(renderTcpTable([{ port: 1, target: "a:1", service: "redis", private: true }, { port: 2, target: "b:2" }]), [
+    "+------+-------------+------------------+----------------+",
+    "| Port | Destination | Destination Port | Service        |",
+    "+------+-------------+------------------+----------------+",
+    "| 1    | a           | 1                | redis, private |",
+    "| 2    | b           | 2                | --             |",
+    "+------+-------------+------------------+----------------+",
+  ]);
+  const [, head = "", , row = ""] = renderHttpTable([{ domain: "a.example.com", target: "a:1", private: true }]);
+  deepEqual([/\| Service \|$/.test(head), /\| private \|$/.test(row)], [true, true]);
 });

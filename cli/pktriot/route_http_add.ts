@@ -13,6 +13,7 @@ import { findConfig } from "./config_path.ts";
 import { putAcmeEmail, putHttp } from "./edit_rules.ts";
 import { httpOptionsOf } from "./http_options_of.ts";
 import { assertReadable, type RequestOptions, requestOptionsOf, TO_BE_ASKED } from "./request_options.ts";
+import { assertService } from "./service_schema.ts";
 import { leadsTo } from "./target_columns.ts";
 import { targetFromOptions, type TargetOptions } from "./target_options.ts";
 import { tlsFromOptions, type TlsOptions } from "./tls_options.ts";
@@ -25,6 +26,8 @@ export interface RouteHttpAddOptions
   redirect?: boolean;
   insecureUpstream?: boolean;
   proxyProtocol?: boolean;
+  service?: string;
+  private?: boolean;
   offline?: boolean;
 }
 
@@ -65,8 +68,10 @@ async function entryFromOptions(
   if (options.proxyProtocol === true && (target === undefined || parseTarget(target).kind === "folder")) {
     throw usageError("--proxy-protocol is for targets that are connected to", { fix: "Leave it away." });
   }
+  assertService(options.service);
   const entry = {
     ...{ domain, target, redirect: options.redirect, insecureUpstream: options.insecureUpstream },
+    ...{ service: options.service, private: options.private },
     ...requestOptionsOf(options),
     proxyProtocol: options.proxyProtocol === true ? "v2" as const : undefined,
     tls: await tlsFromOptions(options, { domain, target, destination: options.destination }),

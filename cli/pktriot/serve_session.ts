@@ -8,6 +8,7 @@ import type { Log } from "../log.ts";
 import { escapeText } from "../escape_text.ts";
 import { keepRunning } from "../keep_running.ts";
 import { programLog } from "../program_log.ts";
+import { DoorLog } from "./door_log.ts";
 import { publicHttpsAddress } from "./public_address.ts";
 import { stopSignals, whenAborted } from "../stop_signals.ts";
 
@@ -48,9 +49,10 @@ export async function serveSession(
   using _running = keepRunning(log);
   const first = Promise.withResolvers<readonly RuleState[]>();
   const known = new Map<string, RuleState>();
+  const doors = new DoorLog(log);
   let server: Welcome["server"] | undefined;
   function onEvent(event: ClientEvent): void {
-    logEvent(log, event, known);
+    logEvent(event, { log, known, doors });
     if (event.kind === "connected") server = event.welcome.server;
     if (event.kind === "rules") first.resolve(event.states);
     if (event.kind !== "certificate" || event.notAfter === undefined) return;
@@ -105,7 +107,10 @@ async function drain(tunnel: Tunnel, log: Log, second: AbortSignal): Promise<voi
   }
 }
 
-function logEvent(log: Log, event: ClientEvent, known: Map<string, RuleState>): void {
+function logEvent(
+  event: ClientEvent,
+  { log, known, doors }: { log: Log; known: Map<string, RuleState>; doors: DoorLog },
+): void {
   switch (event.kind) {
     case "connecting":
     case "connected":
@@ -115,6 +120,8 @@ function logEvent(log: Log, event: ClientEvent, known: Map<string, RuleState>): 
       return;
     case "rules":
       return logRules(log, event.states, known);
+    case "doors":
+      return doors.tell(event.states);
     case "notice":
       return log[event.level]("notice", { code: event.code, message: event.message });
     case "draining":

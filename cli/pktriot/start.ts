@@ -15,12 +15,14 @@ import {
   renderTcpTable,
   renderWarnings,
 } from "./render_rules.ts";
+import { renderDoors, renderFailedDoors } from "./render_doors.ts";
 import { type ServeContext, serveSession } from "./serve_session.ts";
 import { serverAddressOf } from "./server_address.ts";
 import { leadsTo } from "./target_columns.ts";
+import { toClientDoors } from "./to_client_doors.ts";
 import { toClientRules } from "./to_client_rules.ts";
 
-/** `pktriot start`: publishes the rules of the configuration, and its edits while it runs. */
+/** `pktriot start`: publishes the rules of the configuration, opens its ways into the mesh, and follows its edits while it runs. */
 export async function start(context: CommandContext, options: { takeover?: boolean }): Promise<void> {
   const path = await findConfig(context);
   const { value: config, stamp } = await loadConfig(path, clientConfigSchema);
@@ -29,10 +31,18 @@ export async function start(context: CommandContext, options: { takeover?: boole
     ...serverAddressOf(config),
     token: config.tunnel.token,
     rules: toClientRules(config),
+    doors: toClientDoors(config),
     acme: await acmeOptionsOf(context, path, config.acme),
     takeover: options.takeover === true,
   }, async (serve) => {
-    context.io.print(renderRunning(config, serve.tunnel.hostname, await serve.firstStates));
+    const running = { hostname: serve.tunnel.hostname, states: await serve.firstStates };
+    // They are open already: this asks what became of them.
+    const doors = await serve.tunnel.setDoors(toClientDoors(config));
+    context.io.print([
+      ...renderRunning(config, running.hostname, running.states),
+      ...renderDoors(config),
+      ...renderFailedDoors(doors),
+    ]);
     await followEdits(path, { config, stamp, serve });
   });
 }
@@ -80,9 +90,12 @@ async function followEdits(path: string, { config, stamp, serve }: Running): Pro
     if (identityOf(value) !== identityOf(config)) {
       log.warn("server, tunnel or acme of the configuration changed", { hint: "start again to use it" });
     }
-    log.info("configuration changed", { http: value.http.length, tcp: value.tcp.length });
+    log.info("configuration changed", {
+      ...{ http: value.http.length, tcp: value.tcp.length, ports: value.ports.length },
+      proxies: Object.keys(value.proxies).length,
+    });
     // Not awaited: without a connection it takes until there is one, and the next edit replaces it.
-    applying = Promise.all([applying, applyRules(serve, value)]);
+    applying = Promise.all([applying, applyRules(serve, value), serve.tunnel.setDoors(toClientDoors(value))]);
   }
   await applying;
 }

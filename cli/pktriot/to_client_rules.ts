@@ -15,6 +15,7 @@ export function toClientRules(config: Pick<ClientConfig, "http" | "tcp">): Clien
         target: entry.target,
         firewall: toFirewall(entry.firewall),
         ...(entry.proxyProtocol === undefined ? {} : { proxyProtocol: entry.proxyProtocol }),
+        ...serviceOf(entry),
       }]
     ),
   ];
@@ -59,13 +60,23 @@ export function toWireHttp(entry: HttpEntry): Rule {
 }
 
 /** What client and wire call by the same names. */
-function sharedOf(entry: HttpEntry): Pick<ClientHttpRule, "hostHeader" | "redirect" | "options" | "proxyProtocol"> {
+function sharedOf(
+  entry: HttpEntry,
+): Pick<ClientHttpRule, "hostHeader" | "redirect" | "options" | "proxyProtocol" | "service" | "private"> {
   const options = httpOptionsOf(entry);
   return {
     ...(entry.hostHeader === undefined ? {} : { hostHeader: entry.hostHeader }),
     ...(entry.redirect === undefined ? {} : { redirect: entry.redirect }),
     ...(options === undefined ? {} : { options }),
     ...(entry.proxyProtocol === undefined ? {} : { proxyProtocol: entry.proxyProtocol }),
+    ...serviceOf(entry),
+  };
+}
+
+function serviceOf(entry: Pick<HttpEntry, "service" | "private">): Pick<ClientHttpRule, "service" | "private"> {
+  return {
+    ...(entry.service === undefined ? {} : { service: entry.service }),
+    ...(entry.private === undefined ? {} : { private: entry.private }),
   };
 }
 
@@ -75,6 +86,7 @@ export function toWireTcp(entry: TcpEntry): Rule {
   return {
     ...{ kind: "tcp", transport: "tcp", port, target, firewall: toFirewall(firewall) },
     ...(proxyProtocol === undefined ? {} : { proxyProtocol }),
+    ...serviceOf(entry),
   };
 }
 

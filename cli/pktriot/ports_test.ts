@@ -1,0 +1,131 @@
+import { deepEqual, equal, match } from "node:assert/strict";
+import { parse } from "yaml";
+import { IDENTITY, pktriotConfig } from "../testing/pktriot_config.ts";
+
+const MAP = ["ports", "map", "--offline"];
+
+Deno.test("ports map, ls and rm change and show the configuration", async () => {
+  await using file = await pktriotConfig("config.json", IDENTITY);
+  const { code, out } = await file.run([
+    ...["ports", "map", "33306", "--transport", "tcp", "--destination", "MariaDB", "--port", "22123", "--offline"],
+  ]);
+  deepEqual([code, out], [0, ["Added port mapping", "127.0.0.1:33306 -> mariadb:22123"]]);
+  deepEqual(JSON.parse(await file.text()).ports, [
+    { port: 33_306, transport: "tcp", destination: "mariadb", destinationPort: 22_123 },
+  ]);
+  deepEqual((await file.run(["ports", "ls"])).out, [
+    "+------------+-----------+---------+------------------+",
+    "| Local Port | Transport | Host    | Destination Port |",
+    "+------------+-----------+---------+------------------+",
+    "| 33306      | tcp       | mariadb | 22123            |",
+    "+------------+-----------+---------+------------------+",
+  ]);
+  deepEqual(await file.run(["ports", "rm", "33306"]), { code: 0, out: ["Removed port mapping"], err: [] });
+  deepEqual(JSON.parse((await file.run(["ports", "ls", "--json"])).out.join("")), []);
+  const again = await file.run(["ports", "rm", "33306"]);
+  deepEqual([again.code, again.out], [1, []]);
+  match(again.err.join("\n"), /^error E4014: There is no port map at 33306\. List them with `pktriot ports ls`\.$/);
+});
+
+Deno.test("ports map of a port that is mapped replaces it and says so; comments stay", async () => {
+  const text = `version: 1
+server: {address: "127.0.0.1:9"}
+tunnel: {id: t1, token: secret, hostname: a.example.com, name: laptop}
+ports:
+  # the cache
+  - port: 36379 # here
+    destination: redis # there
+    destinationPort: 6379
+    label: cache
+`;
+  await using file = await pktriotConfig("config.yaml", text);
+  const { code, out } = await file.run([...MAP, "36379", "--destination", "valkey", "--port", "6380"]);
+  deepEqual([code, out[0]], [0, "Replaced port mapping 36379 (it led to redis:6379)"]);
+  const after = await file.text();
+  deepEqual(parse(after).ports, [
+    { port: 36_379, transport: "tcp", destination: "valkey", destinationPort: 6380 },
+  ]);
+  match(after, /# the cache\n {2}- port: 36379 # here/);
+});
+
+const WRITTEN: [args: string[], entry: Record<string, unknown>][] = [
+  [["36379", "--destination", "redis"], { port: 36_379, destination: "redis", destinationPort: 36_379 }],
+  [["36379", "--destination", "redis:6379"], { port: 36_379, destination: "redis", destinationPort: 6379 }],
+  [["36379", "--destination", "[2001:DB8::1]:80"], { port: 36_379, destination: "2001:db8::1", destinationPort: 80 }],
+  [["36379", "--destination", "2001:db8::1", "--port", "80"], {
+    port: 36_379,
+    destination: "2001:db8::1",
+    destinationPort: 80,
+  }],
+  [["36379", "--destination", "a", "--bind", "::1", "--label", "x y"], {
+    port: 36_379,
+    destination: "a",
+    destinationPort: 36_379,
+    bind: "::1",
+    label: "x y",
+  }],
+  [["36379", "--destination", "a", "--bind", "0.0.0.0", "--no-auth"], {
+    port: 36_379,
+    destination: "a",
+    destinationPort: 36_379,
+    bind: "0.0.0.0",
+    auth: "none",
+  }],
+  // On loopback there is nothing to spell out.
+  [["36379", "--destination", "a", "--no-auth"], { port: 36_379, destination: "a", destinationPort: 36_379 }],
+  [["unix:/tmp/x.sock", "--destination", "a", "--port", "1"], {
+    unix: "/tmp/x.sock",
+    destination: "a",
+    destinationPort: 1,
+  }],
+];
+
+for (const [args, entry] of WRITTEN) {
+  Deno.test(`ports map ${args.join(" ")} is written`, async () => {
+    await using file = await pktriotConfig("config.json", IDENTITY);
+    const { code, err } = await file.run([...MAP, ...args]);
+    deepEqual([code, err], [0, []]);
+    deepEqual(JSON.parse(await file.text()).ports, [{ transport: "tcp", ...entry }]);
+    equal((await file.run(["ports", "rm", args[0] as string])).code, 0);
+  });
+}
+
+Deno.test("ports ls has columns for address and label when a map has them", async () => {
+  await using file = await pktriotConfig("config.json", {
+    ...IDENTITY,
+    ports: [
+      { unix: "/run/x", destination: "a", destinationPort: 1, label: "one" },
+      { port: 2, bind: "::1", destination: "b", destinationPort: 2 },
+    ],
+  });
+  const { out } = await file.run(["ports", "ls"]);
+  match(out[1] ?? "", /\| Local Port +\| Transport \| Host \| Destination Port \| Bind \| Label \|/);
+  match(out[3] ?? "", /\| unix:\/run\/x \| tcp +\| a +\| 1 +\| -- +\| one +\|/);
+});
+
+Deno.test("ports map warns of a port that is in use, and maps it all the same; of its own it says nothing", async () => {
+  await using file = await pktriotConfig("config.json", IDENTITY);
+  using other = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const args = [...MAP, `${other.addr.port}`, "--destination", "redis", "--port", "6379"];
+  const first = await file.run(args);
+  deepEqual([first.code, first.out[0], first.err.length], [0, "Added port mapping", 1]);
+  match(first.err[0] ?? "", /^warning E6003: Another program listens on 127\.0\.0\.1:\d+\. /);
+  // It may well be `start` now.
+  deepEqual((await file.run(args)).err, []);
+});
+
+Deno.test("ports map keeps the map when the server is away, and says that it was not checked", async () => {
+  await using file = await pktriotConfig("config.json", IDENTITY);
+  const { code, out, err } = await file.run(["ports", "map", "36379", "--destination", "redis"]);
+  deepEqual([code, out[0]], [0, "Added port mapping"]);
+  match(err[0] ?? "", /^warning E3005: /);
+  match(err[1] ?? "", /written all the same/);
+});
+
+Deno.test("a port map and a proxy cannot listen at one address", async () => {
+  await using file = await pktriotConfig("config.json", { ...IDENTITY, proxies: { socks: { port: 31_080 } } });
+  const { code, err } = await file.run([...MAP, "31080", "--destination", "a"]);
+  equal(code, 1);
+  match(err.join("\n"), /^error E5010: The SOCKS5 proxy 127\.0\.0\.1:31080 is there already\. /);
+  equal((await file.run([...MAP, "31080", "--destination", "a", "--bind", "127.0.0.2"])).code, 0);
+});

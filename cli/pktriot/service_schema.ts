@@ -1,0 +1,24 @@
+import { z } from "zod";
+import { isServiceName } from "../../protocol/destination.ts";
+import { checked } from "../checked_schema.ts";
+import { usageOf } from "./usage_of.ts";
+
+/** Keys of a rule that say how it is reached through the mesh. */
+export const serviceSchema = {
+  /** Name by which programs at other tunnels reach the target. */
+  service: checked(z.string(), checkServiceName).optional(),
+  /** Through the mesh alone: neither a public name nor a public port. */
+  private: z.boolean().optional(),
+};
+
+/** @throws {RangeError} */
+export function checkServiceName(name: string): void {
+  if (!isServiceName(name)) {
+    throw new RangeError(`"${name}" is not a service name such as redis: one word of letters, digits and hyphens`);
+  }
+}
+
+/** Checks what was typed behind `--service`. @throws {CommandError} USAGE */
+export function assertService(name: string | undefined): void {
+  if (name !== undefined) usageOf("--service", () => checkServiceName(name));
+}
