@@ -309,8 +309,10 @@ function endsHere(rule: Rule): boolean {
   return rule.kind === "http" && rule.tls === "server";
 }
 
+/** Why a rule is closed is told once: other words for the same code are no news. */
 function isSameState(a: RuleState, b: RuleState | undefined): boolean {
-  return a.state === b?.state && a.address === b.address && a.code === b.code && a.message === b.message;
+  if (a.state !== b?.state || a.code !== b.code) return false;
+  return a.state === "inactive" || (a.address === b.address && a.message === b.message);
 }
 
 function isWithin(rule: Rule, domain: string): boolean {

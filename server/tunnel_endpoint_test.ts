@@ -13,10 +13,10 @@ import { type SessionSetup, setUpSessions } from "./testing/session_setup.ts";
 import { TunnelEndpoint } from "./tunnel_endpoint.ts";
 
 /** An endpoint, and a way to connect to it. */
-function endpointOf({ state, sessions, proofs }: SessionSetup) {
+function endpointOf({ state, sessions, proofs, mesh }: SessionSetup) {
   const metrics = new Metrics();
   const endpoint = new TunnelEndpoint({
-    ...{ state, sessions, proofs, limits: DEFAULT_SERVER_LIMITS, log: SILENT },
+    ...{ state, sessions, proofs, mesh, limits: DEFAULT_SERVER_LIMITS, log: SILENT },
     authenticator: new Authenticator({ state, metrics, log: SILENT }),
     about: { hostname: "example.test", version: "0", domain: "example.test", httpPort: 80, tlsPort: 443 },
   });

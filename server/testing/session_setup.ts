@@ -6,7 +6,7 @@ import { memoryPair } from "../../net/memory_duplex.ts";
 import { CodedError } from "../../protocol/errors.ts";
 import type { ControlMessage, ControlMessageOf, Hello, Welcome } from "../../protocol/message.ts";
 import type { StreamOpen } from "../../protocol/stream_message.ts";
-import { ControlLoop } from "../control_loop.ts";
+import { ControlLoop, type ControlLoopParts } from "../control_loop.ts";
 import { DomainLooks } from "../domain_looks.ts";
 import { DomainProofs } from "../domain_proofs.ts";
 import { DEFAULT_SERVER_LIMITS, type ServerLimits } from "../limits.ts";
@@ -31,6 +31,7 @@ export interface SessionSetup extends AsyncDisposable {
   readonly services: Services;
   readonly looks: DomainLooks;
   readonly proofs: DomainProofs;
+  readonly mesh: ControlLoopParts["mesh"];
   /** The DNS: TXT records by name; a name without an entry has none. */
   readonly records: Map<string, string[]>;
   /** Why names have no certificate. */
@@ -112,7 +113,7 @@ export async function setUpSessions(limits: Partial<ServerLimits> = {}): Promise
       router,
       services,
       looks,
-      proofs,
+      ...{ proofs, mesh },
       records,
       faults,
       ports,
