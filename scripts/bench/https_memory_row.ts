@@ -1,11 +1,11 @@
-import type tls from "node:tls";
 import net from "node:net";
+import type tls from "node:tls";
 import { startLoopbackTunnel } from "../loopback_tunnel.ts";
 import type { Programs } from "../programs.ts";
 import { makeCertificates, ownCertificates } from "./certificates.ts";
 import { slope } from "./numbers.ts";
 import { parallel } from "./parallel.ts";
-import { settledKiB } from "./resident_memory.ts";
+import { keptKiB, withCollector } from "./resident_memory.ts";
 import type { BenchContext, Row, RowResult } from "./row.ts";
 import { connectTls } from "./tls_visitor.ts";
 
@@ -23,7 +23,7 @@ export function httpsMemoryRow(programs: Programs): Row {
     name: "https",
     about: "memory of the server for an idle HTTPS visitor",
     needs: ["openssl"],
-    run: (context) => measure(context, programs),
+    run: (context) => measure(context, withCollector(programs)),
   };
 }
 
@@ -66,7 +66,7 @@ async function kibPerVisitor(
   for (let step = 1; step <= STEPS; step++) {
     note(`HTTPS, memory: ${kind}, step ${step} of ${STEPS}`);
     await parallel(count / STEPS, visit);
-    points.push([count * step / STEPS, await settledKiB(tunnel.server.pid)]);
+    points.push([count * step / STEPS, await keptKiB(tunnel.server)]);
   }
   return slope(points);
 }

@@ -1,3 +1,6 @@
+import { fileURLToPath } from "node:url";
+import type { ChildProcess } from "../child_process.ts";
+import { type Programs, programsFromSource } from "../programs.ts";
 import { SkipError } from "./row.ts";
 
 /** The collector takes its time; after so long the smallest value counts. */
@@ -19,4 +22,20 @@ export async function settledKiB(pid: number): Promise<number> {
     await new Promise((resolve) => setTimeout(resolve, SAMPLE_MS));
   }
   return smallest;
+}
+
+/** The programs, with a server that collects its garbage when {@link keptKiB} asks. @throws {SkipError} when they are compiled: those take no flags */
+export function withCollector(programs: Programs): Programs {
+  const [deno, run, ...rest] = programs.spokes;
+  if (deno !== programsFromSource().spokes[0]) {
+    throw new SkipError("compiled programs cannot be told to collect garbage");
+  }
+  const module = fileURLToPath(new URL("collect_garbage.ts", import.meta.url));
+  return { ...programs, spokes: [deno, run!, "--v8-flags=--expose-gc", `--preload=${module}`, ...rest] };
+}
+
+/** Memory that a server of {@link withCollector} keeps, KiB: how much garbage lies about on top depends on what went on before. */
+export async function keptKiB(server: ChildProcess): Promise<number> {
+  server.kill("SIGUSR2");
+  return await settledKiB(server.pid);
 }
