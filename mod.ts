@@ -44,6 +44,7 @@ export type {
   Target,
   TlsEnd,
 } from "./client/options.ts";
+export type { Door, DoorAddress, DoorAuth, DoorState, PortMap, ProxyDoor } from "./client/doors/door.ts";
 export { encodeInvite, type Invite, parseInvite } from "./protocol/invite.ts";
 export { CodedError, type ErrorName, ERRORS } from "./protocol/errors.ts";
 export type { RuleState, Welcome } from "./protocol/message.ts";

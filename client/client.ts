@@ -16,6 +16,9 @@ import type {
 import type { RequestMethod, RequestParams, RequestResult } from "../protocol/request.ts";
 import { DesiredRules } from "./desired_rules.ts";
 import { dialControl, greet } from "./dial_control.ts";
+import type { Door, DoorState } from "./doors/door.ts";
+import { Doors } from "./doors/doors.ts";
+import { Heartbeat } from "./heartbeat.ts";
 import { helloOf } from "./hello.ts";
 import type { ClientEvent, ClientRule, ConnectOptions } from "./options.ts";
 import { PendingRequests } from "./pending_requests.ts";
@@ -56,6 +59,7 @@ class Client implements Tunnel {
   readonly #address: ResolvedServerAddress;
   readonly #log: Logger;
   readonly #rules: DesiredRules;
+  readonly #doors: Doors;
   readonly #pending = new PendingRequests();
   readonly #instance = crypto.randomUUID();
   readonly #ending = new AbortController();
@@ -65,11 +69,11 @@ class Client implements Tunnel {
   readonly #onClosed: (error: CodedError | undefined) => void;
   #welcome: Welcome | null = null;
   #control: ControlChannel | null = null;
+  #heartbeat: Heartbeat | null = null;
   #channels: SessionChannels | null = null;
   /** Aborted when no new work is taken on the channels. */
   #draining = new AbortController();
   #lostAt = 0;
-  #pingedAt = 0;
   #takeover: boolean;
   #wake: () => void = () => {};
   #loop: Promise<void> = Promise.resolve();
@@ -85,6 +89,12 @@ class Client implements Tunnel {
       ...{ rules: options.rules ?? [], acme: options.acme, log: this.#log },
       send: (message) => this.#sendRules(message),
       onEvent: (event) => this.#emit(event),
+    });
+    this.#doors = new Doors({
+      connect: (destination, { signal }) => this.connect(destination, { signal }),
+      onStates: (states) => this.#emit({ kind: "doors", states }),
+      onNotice: (notice) => this.#emit({ kind: "notice", ...notice }),
+      log: this.#log,
     });
     const { promise, resolve } = Promise.withResolvers<CodedError | undefined>();
     this.closed = promise;
@@ -112,6 +122,7 @@ class Client implements Tunnel {
     signal?.throwIfAborted();
     const abort = (): void => void this.stop({ graceMs: 0 });
     signal?.addEventListener("abort", abort, { once: true });
+    void this.#doors.set(this.#options.doors ?? []);
     this.#loop = this.#run().finally(() => signal?.removeEventListener("abort", abort));
     await Promise.race([
       this.#connected.promise,
@@ -123,6 +134,10 @@ class Client implements Tunnel {
 
   async setRules(rules: readonly ClientRule[]): Promise<readonly RuleState[]> {
     return await Promise.race([this.#rules.set(rules, this.hostname), this.#whenClosed()]);
+  }
+
+  setDoors(doors: readonly Door[]): Promise<readonly DoorState[]> {
+    return this.#doors.set(doors);
   }
 
   async connect(destination: Destination, options: { signal?: AbortSignal } = {}): Promise<Duplex> {
@@ -162,6 +177,7 @@ class Client implements Tunnel {
   /** 1. no new work comes, 2. running streams may end, 3. the server is told, 4. everything is cut. */
   async #stop(graceMs: number): Promise<void> {
     if (graceMs > 0) {
+      this.#doors.stop();
       this.#draining.abort();
       await this.#control?.send({ kind: "drain", graceMs }).catch(() => {
         // The server will see the connection end.
@@ -203,7 +219,7 @@ class Client implements Tunnel {
     }
     const stopped = this.#ending.signal.aborted;
     this.#ending.abort();
-    await Promise.all([this.#channels?.end(), watching]);
+    await Promise.all([this.#channels?.end(), this.#doors[Symbol.asyncDispose](), watching]);
     await this.#rules[Symbol.asyncDispose]();
     this.#pending.fail(new CodedError("SESSION_CLOSED"));
     this.#onClosed(stopped ? undefined : error);
@@ -229,7 +245,7 @@ class Client implements Tunnel {
     } finally {
       // Attempts that never got that far do not prolong what is left of the session.
       if (this.#control !== null) this.#lostAt = performance.now();
-      this.#control = null;
+      this.#control = this.#heartbeat = null;
       control?.reset();
     }
   }
@@ -245,6 +261,7 @@ class Client implements Tunnel {
   /** A resumed session keeps its channels; a new one starts with none. */
   async #begin(control: ControlChannel, welcome: Welcome): Promise<void> {
     this.#control = control;
+    this.#heartbeat = new Heartbeat(control, welcome.heartbeatMs);
     this.#welcome = welcome;
     // It has served its purpose: after a loss of connection we must not take over from somebody who took over from us.
     this.#takeover = false;
@@ -271,7 +288,7 @@ class Client implements Tunnel {
       address: this.#address,
       credential: `${welcome.session}.${welcome.secret}`,
       onStream: (stream, open) => serveStream(stream, open, options),
-      keepIdle: () => false,
+      keepIdle: () => this.#doors.isAnyOpen,
       log: this.#log,
     });
   }
@@ -334,28 +351,15 @@ class Client implements Tunnel {
   #sweep(): void {
     const now = performance.now();
     this.#channels?.sweep(now);
-    const control = this.#control;
-    if (control === null || this.#welcome === null) {
-      if (this.#channels !== null && now - this.#lostAt > RESUME_MS) void this.#channels.end();
-      return;
-    }
-    const { heartbeatMs } = this.#welcome;
-    if (now - control.heardAt > 3 * heartbeatMs) return control.reset();
-    // Whatever we hear: it is the server that must hear of us.
-    if (now - this.#pingedAt < heartbeatMs) return;
-    this.#pingedAt = now;
-    control.ping().catch(() => control.reset());
+    if (this.#heartbeat !== null) return this.#heartbeat.sweep(now);
+    if (this.#channels !== null && now - this.#lostAt > RESUME_MS) void this.#channels.end();
   }
 
   /** What is connected may be dead, so it is asked; what waits to try again need not wait. */
   #onNetworkChange(reason: "network" | "sleep"): void {
     this.#log.info("network changed", { reason });
     this.#wake();
-    const control = this.#control;
-    if (control === null) return;
-    control.isAlive(this.#welcome?.heartbeatMs ?? RESUME_MS).then((alive) => {
-      if (!alive) control.reset();
-    });
+    this.#heartbeat?.ask();
   }
 
   async #sleep(ms: number): Promise<void> {

@@ -3,6 +3,7 @@ import type { Destination } from "../protocol/destination.ts";
 import type { CodedError } from "../protocol/errors.ts";
 import type { RuleState, Welcome } from "../protocol/message.ts";
 import type { RequestMethod, RequestParams, RequestResult } from "../protocol/request.ts";
+import type { Door, DoorState } from "./doors/door.ts";
 import type { ClientRule } from "./options.ts";
 
 /** A running client. */
@@ -21,6 +22,11 @@ export interface Tunnel extends AsyncDisposable {
    * target (TARGET_REFUSED), SERVER_UNREACHABLE while the client is not connected, SESSION_CLOSED
    */
   connect(destination: Destination, options?: { signal?: AbortSignal }): Promise<Duplex>;
+  /**
+   * Opens these doors and no others; resolves when it is known what became of each. One that was open before keeps its connections,
+   * wherever it leads now; connections through one that is gone are cut. A door that cannot be opened hurts no other and is tried again.
+   */
+  setDoors(doors: readonly Door[]): Promise<readonly DoorState[]>;
   /** Asks the server for something. @throws {CodedError} its refusal, or SESSION_CLOSED */
   request<M extends RequestMethod>(method: M, params: RequestParams<M>): Promise<RequestResult<M>>;
   /** Settles when the client has ended: with the reason, or `undefined` after `stop()`. */

@@ -22,6 +22,13 @@ export const EVERY_ADDRESS = "::";
 /** What a machine without IPv6 says to {@link EVERY_ADDRESS}. */
 const NO_IPV6: ReadonlySet<unknown> = new Set(["EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL"]);
 
+/** What people need to know, in place of what the system says. */
+const REASONS: ReadonlyMap<string | undefined, string> = new Map([
+  ["EADDRINUSE", "another program uses it"],
+  ["EACCES", "this user may not open the port; those below 1024 need a privilege"],
+  ["EADDRNOTAVAIL", "this machine has no such address"],
+]);
+
 /**
  * Opens a TCP listener whose sockets keep half-close and send at once. {@link EVERY_ADDRESS} is every IPv4 address on a machine
  * without IPv6.
@@ -62,7 +69,7 @@ function listenOn(
   }
   server.once("error", (cause: Error & { code?: string }) => {
     const where = `${address.hostname}:${address.port}`;
-    const reason = cause.code === "EADDRINUSE" ? "another program uses it" : cause.message;
+    const reason = REASONS.get(cause.code) ?? cause.message;
     reject(new CodedError("LISTEN_FAILED", `Cannot listen on ${where}: ${reason}`, { cause }));
   });
   server.listen({ host: address.hostname, port: address.port, backlog: BACKLOG }, () => {
