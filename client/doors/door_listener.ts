@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import { BasicAuth } from "../../net/http/proxy/basic_auth.ts";
 import { listen } from "../../net/listen.ts";
 import { listenUnix } from "../../net/listen_unix.ts";
+import type { Logger } from "../../net/log.ts";
 import { SocketDuplex } from "../../net/socket_duplex.ts";
 import { CodedError, ERRORS, toCodedError } from "../../protocol/errors.ts";
 import {
@@ -13,13 +14,20 @@ import {
   type DoorState,
   formatDoorAddress,
 } from "./door.ts";
-import type { DoorParts } from "./doors.ts";
-import { serveVisitor } from "./serve_visitor.ts";
+import { type MeshConnect, serveVisitor } from "./serve_visitor.ts";
 
 /** Connections through one door at once. */
 const MAX_VISITORS = 1_024;
 /** The same failure of one door is told to the person once in this time. */
 const TELL_AGAIN_MS = 60_000;
+
+/** What a door needs. */
+export interface DoorParts {
+  readonly connect: MeshConnect;
+  /** Told of connections that failed, for the person at the client. */
+  readonly onNotice: (notice: { level: "warn"; code: string; message: string }) => void;
+  readonly log: Logger;
+}
 
 /** A listener that is open. */
 interface Open extends AsyncDisposable {

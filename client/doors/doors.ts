@@ -1,19 +1,9 @@
-import type { Logger } from "../../net/log.ts";
 import { CodedError } from "../../protocol/errors.ts";
 import { describeDoor, type Door, doorId, type DoorState, formatDoorAddress } from "./door.ts";
-import { DoorListener } from "./door_listener.ts";
-import type { MeshConnect } from "./serve_visitor.ts";
+import { DoorListener, type DoorParts } from "./door_listener.ts";
 
 /** A door that cannot be opened is tried again after this time: the program that uses its port may end. */
 const RETRY_MS = 10_000;
-
-/** What doors need. */
-export interface DoorParts {
-  readonly connect: MeshConnect;
-  /** Told of connections that failed, for the person at the client. */
-  readonly onNotice: (notice: { level: "warn"; code: string; message: string }) => void;
-  readonly log: Logger;
-}
 
 /** How doors are told of. */
 export interface DoorsOptions extends DoorParts {

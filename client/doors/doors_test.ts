@@ -6,7 +6,7 @@ import type { Duplex } from "../../net/duplex.ts";
 import { SILENT } from "../../net/log.ts";
 import { memoryPair } from "../../net/memory_duplex.ts";
 import { hashPassword } from "../../net/password.ts";
-import { formatDestination, parseDestination } from "../../protocol/destination.ts";
+import { type Destination, formatDestination, parseDestination } from "../../protocol/destination.ts";
 import { CodedError } from "../../protocol/errors.ts";
 import type { Door, DoorState, PortMap, ProxyDoor } from "./door.ts";
 import { Doors, type DoorsOptions } from "./doors.ts";
@@ -17,7 +17,7 @@ const MAP: PortMap = { kind: "map", listen: LOOPBACK, destination: parseDestinat
 const SOCKS: ProxyDoor = { kind: "socks", listen: LOOPBACK };
 
 /** A mesh whose every destination says its name, and then sends back what it gets. */
-const greeter: MeshConnect = (destination) => {
+function greeter(destination: Destination): Promise<Duplex> {
   const [near, far] = memoryPair({ keep: true });
   void (async () => {
     try {
@@ -31,14 +31,14 @@ const greeter: MeshConnect = (destination) => {
     }
   })();
   return Promise.resolve(near);
-};
+}
 
 /** A mesh that never answers. */
-const never: MeshConnect = (_destination, { signal }) => {
+function never(_destination: Destination, { signal }: { signal: AbortSignal }): Promise<Duplex> {
   const { promise, reject } = Promise.withResolvers<Duplex>();
   signal.addEventListener("abort", () => reject(signal.reason), { once: true });
   return promise;
-};
+}
 
 interface Setup extends AsyncDisposable {
   readonly doors: Doors;
@@ -150,10 +150,8 @@ Deno.test("a visitor who leaves while its destination is being connected ends th
 });
 
 Deno.test("a SOCKS5 door leads where its visitor asks to go, and says why not", async () => {
-  let error: CodedError | undefined;
-  await using setup = setUp((destination, options) =>
-    error === undefined ? greeter(destination, options) : Promise.reject(error)
-  );
+  const errors: CodedError[] = [];
+  await using setup = setUp((destination) => errors.length === 0 ? greeter(destination) : Promise.reject(errors[0]));
   const [state] = await setup.doors.set([SOCKS]);
   const request = Buffer.from(`0501000501000302${Buffer.from("db").toString("hex")}1538`, "hex");
   // The bytes behind the request are for the destination.
@@ -163,24 +161,22 @@ Deno.test("a SOCKS5 door leads where its visitor asks to go, and says why not", 
     end: "end",
   });
   for (const [kind, code] of [["SERVER_UNREACHABLE", 3], ["DESTINATION_DENIED", 2], ["TARGET_REFUSED", 5]] as const) {
-    error = new CodedError(kind);
+    errors[0] = new CodedError(kind);
     const { text, end } = await exchange({ port: portOf(state) }, request);
     assert.deepEqual([text.charCodeAt(3), end], [code, "end"], kind);
   }
 });
 
 Deno.test("an HTTP door takes CONNECT, and says why not", async () => {
-  let error: CodedError | undefined;
-  await using setup = setUp((destination, options) =>
-    error === undefined ? greeter(destination, options) : Promise.reject(error)
-  );
+  const errors: CodedError[] = [];
+  await using setup = setUp((destination) => errors.length === 0 ? greeter(destination) : Promise.reject(errors[0]));
   const [state] = await setup.doors.set([{ kind: "http", listen: LOOPBACK }]);
   const request = "CONNECT db:5432 HTTP/1.1\r\nHost: db:5432\r\n\r\n";
   assert.deepEqual(await exchange({ port: portOf(state) }, `${request}HI`), {
     text: "HTTP/1.1 200 Connection established\r\n\r\ndb:5432\nHI",
     end: "end",
   });
-  error = new CodedError("SERVER_UNREACHABLE", "The client is not connected to the server");
+  errors[0] = new CodedError("SERVER_UNREACHABLE", "The client is not connected to the server");
   const { text } = await exchange({ port: portOf(state) }, request);
   assert.match(
     text,
