@@ -27,12 +27,13 @@ const READ_BYTES = 64 * 1024;
  * the end only then: after `closeWrite()` input therefore goes on only as long as it comes.
  */
 export class StdioDuplex implements Duplex {
+  /** Settles when somebody closes or resets it, not at a failure: a pipe would take that for the reason. */
   readonly closed: Promise<void>;
   readonly #options: StdioDuplexOptions;
   readonly #onClosed: () => void;
   #buffer = new Uint8Array(READ_BYTES);
   #failure: StreamResetError | null = null;
-  /** Fails a read and a write that wait. */
+  /** Fail a read and a write that wait. */
   readonly #waiting: { read?: (error: Error) => void; write?: (error: Error) => void } = {};
   /** Lets the read that waits see the end. */
   #endRead: (() => void) | null = null;
@@ -79,10 +80,11 @@ export class StdioDuplex implements Duplex {
 
   reset(reason?: unknown): void {
     this.#fail(reason instanceof StreamResetError ? reason : new StreamResetError(undefined, { cause: reason }));
+    this.#onClosed();
   }
 
   close(): void {
-    this.#fail(new StreamResetError("The connection is closed"));
+    this.reset(new StreamResetError("The connection is closed"));
   }
 
   /** The count of bytes that came, `null` at the end or when the rest is not waited for any longer. */
@@ -119,7 +121,6 @@ export class StdioDuplex implements Duplex {
     clearTimeout(this.#timer);
     this.#waiting.read?.(error);
     this.#waiting.write?.(error);
-    this.#onClosed();
     return error;
   }
 }

@@ -58,13 +58,26 @@ Deno.test("StdioDuplex writes all bytes, however few the system takes at once", 
   deepEqual(stdio.written, [1, 2, 3, 4, 5]);
 });
 
-Deno.test("StdioDuplex says when nobody reads its output any more, and is closed then", async () => {
+Deno.test("StdioDuplex says when nobody reads its output any more", async () => {
   const stdio = new FakeStdio();
   stdio.fail = new Deno.errors.BrokenPipe("broken pipe");
   const duplex = duplexOf(stdio);
   const reading = rejects(duplex.read(), /Nobody reads standard output/);
   await rejects(async () => await duplex.write(new Uint8Array(1)), /Nobody reads standard output/);
-  await Promise.all([reading, duplex.closed]);
+  await reading;
+  duplex.reset();
+  await duplex.closed;
+});
+
+Deno.test("a pipe whose output nobody reads any more says so, also after the end of input", async () => {
+  const stdio = new FakeStdio();
+  stdio.fail = new Deno.errors.BrokenPipe("broken pipe");
+  const [near, far] = memoryPair();
+  const piped = rejects(pipe(duplexOf(stdio), near, { lingerMs: 60_000 }), /Nobody reads standard output/);
+  stdio.give(null);
+  equal(await far.read(), null);
+  await far.write(new Uint8Array(1));
+  await piped;
 });
 
 Deno.test("a reset ends a read that waits", async () => {

@@ -16,7 +16,7 @@ import {
   type TempDir,
   tempDir,
 } from "./harness.ts";
-import { findProgram } from "./harness/programs.ts";
+import { startSshd } from "./harness/sshd.ts";
 
 const MEBIBYTE = 1024 * 1024;
 
@@ -32,42 +32,6 @@ async function publish(target: string): Promise<Published> {
   const port = await tunnel.tcp(target);
   const all = stack.move();
   return { port, [Symbol.asyncDispose]: () => all.disposeAsync() };
-}
-
-/** A real sshd with its own keys, and the options with which ssh and scp get in. */
-interface Sshd extends AsyncDisposable {
-  readonly address: string;
-  readonly folder: TempDir;
-  readonly options: string[];
-}
-
-async function startSshd(): Promise<Sshd> {
-  await using stack = new AsyncDisposableStack();
-  const folder = stack.use(await tempDir());
-  const [host, user] = [join(folder.path, "host"), join(folder.path, "user")];
-  for (const key of [host, user]) await run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", key]);
-  const authorized = await folder.write("authorized", await Deno.readTextFile(`${user}.pub`));
-  const port = await freePort();
-  const config = await folder.write(
-    "sshd_config",
-    `Port ${port}\nListenAddress 127.0.0.1\nHostKey ${host}\nAuthorizedKeysFile ${authorized}\nPidFile none\n` +
-      "PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\nStrictModes no\nPermitRootLogin yes\n" +
-      "Subsystem sftp internal-sftp\nMaxStartups 100:30:100\n",
-  );
-  // Where it goes as root after the start; packages make the folder only when their service runs.
-  if (Deno.uid() === 0) await Deno.mkdir("/run/sshd", { recursive: true, mode: 0o755 });
-  const sshd = stack.use(spawn(findProgram("sshd") ?? "sshd", ["-D", "-e", "-f", config]));
-  await sshd.printed(/Server listening on 127\.0\.0\.1/);
-  const known = await folder.write("known", `* ${await Deno.readTextFile(`${host}.pub`)}`);
-  const all = stack.move();
-  return {
-    ...{ address: `127.0.0.1:${port}`, folder },
-    options: [
-      ...["-F", "none", "-i", user, "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"],
-      ...["-o", `UserKnownHostsFile=${known}`, "-o", "StrictHostKeyChecking=yes", "-o", "LogLevel=ERROR"],
-    ],
-    [Symbol.asyncDispose]: () => all.disposeAsync(),
-  };
 }
 
 programTest("ssh and scp through the tunnel", ["ssh", "scp", "sshd", "ssh-keygen"], async () => {

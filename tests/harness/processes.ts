@@ -21,7 +21,8 @@ export interface ProgramProcess extends AsyncDisposable {
   kill(signal?: Deno.Signal): Promise<number>;
 }
 
-function commandOf(name: "spokes" | "pktriot", args: readonly string[]): string[] {
+/** The arguments of `deno` that run one of our programs. */
+export function commandOf(name: "spokes" | "pktriot", args: readonly string[]): string[] {
   return ["run", "-A", "--no-check", "--config", join(ROOT, "deno.json"), join(ROOT, "cli", `${name}.ts`), ...args];
 }
 
