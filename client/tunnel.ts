@@ -17,7 +17,15 @@ export interface Tunnel extends AsyncDisposable {
   setRules(rules: readonly ClientRule[]): Promise<readonly RuleState[]>;
   /**
    * Connects through the mesh to a service of another tunnel, or to a host that the server allows. Resolves when the connection is there;
-   * the signal ends the attempt, not the connection. With either role; `parseDestination("redis:6379")` makes a destination.
+   * the signal ends the attempt, not the connection. With either role.
+   *
+   * ```ts
+   * const stream = await tunnel.connect(parseDestination("echo:7"));
+   * await stream.write(new TextEncoder().encode("hello"));
+   * await stream.closeWrite();
+   * for (let bytes = await stream.read(); bytes !== null; bytes = await stream.read()) console.log(bytes);
+   * ```
+   *
    * @throws {CodedError} DESTINATION_UNKNOWN, DESTINATION_DENIED, DESTINATION_FORBIDDEN, MESH_DISABLED, TUNNEL_OFFLINE, the reason of the
    * target (TARGET_REFUSED), SERVER_UNREACHABLE while the client is not connected, SESSION_CLOSED
    */

@@ -48,12 +48,6 @@ export function metricsText({ metrics, sessions, visitors, mesh, version }: Metr
     metric("gauge", "streams", "Streams under way to clients", count(all, ({ streams }) => streams)),
     metric(
       "gauge",
-      "mesh_streams",
-      "Streams under way that clients opened into the mesh",
-      count(all, ({ incoming }) => incoming.counts.streams),
-    ),
-    metric(
-      "gauge",
       "streams_waiting",
       "Streams that wait for a channel",
       count(all, ({ pool }) => pool.counts.waiting),

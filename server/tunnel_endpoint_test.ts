@@ -5,7 +5,7 @@ import { memoryPair } from "../net/memory_duplex.ts";
 import type { TlsConnection } from "../net/tls_front.ts";
 import { requestUpgrade } from "../net/upgrade.ts";
 import { CodedError } from "../protocol/errors.ts";
-import { DOORS } from "../protocol/limits.ts";
+import { DOORS, MAX_CHANNELS_PER_SESSION } from "../protocol/limits.ts";
 import { Authenticator } from "./authenticator.ts";
 import { DEFAULT_SERVER_LIMITS } from "./limits.ts";
 import { Metrics } from "./metrics.ts";
@@ -124,5 +124,26 @@ Deno.test("wrong credentials are counted and penalised; what is only late is not
   for (let count = 0; count < 6; count++) kinds.push(await dial(DOORS.control, "wrong"));
   assert.deepEqual([...new Set(kinds)], ["TOKEN_INVALID", "TOO_MANY_ATTEMPTS"]);
   assert.equal(metrics.authFailures, kinds.indexOf("TOO_MANY_ATTEMPTS"));
+  await endpoint.cut();
+});
+
+Deno.test("channels on which the client opens streams count against the same limit of a session", async () => {
+  await using setup = await setUpSessions();
+  const { endpoint, connect } = endpointOf(setup);
+  const { session: id, secret } = await setup.dial(await setup.enrolled()).join();
+  const session = setup.sessions.all[0]!;
+  const bearer = `${id}.${secret}`;
+  await requestUpgrade(connect(), { host: "x", path: `${DOORS.data}?opener=client`, bearer });
+  assert.deepEqual(session.incoming.counts, { channels: 1, idle: 1, streams: 0 });
+  assert.equal(session.pool.counts.channels, 0);
+  for (let count = 1; count < MAX_CHANNELS_PER_SESSION; count++) {
+    session.attachChannel(memoryPair()[0], new Uint8Array(0), { secure: true, opener: "client" });
+  }
+  for (const opener of ["server", "client"]) {
+    const dial = requestUpgrade(connect(), { host: "x", path: `${DOORS.data}?opener=${opener}`, bearer });
+    await assert.rejects(dial, { kind: "LIMIT_EXCEEDED" });
+  }
+  await session.end(new CodedError("SESSION_CLOSED"));
+  assert.equal(session.incoming.size, 0);
   await endpoint.cut();
 });

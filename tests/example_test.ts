@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { eventually, freePort, request, spawn, tempDir } from "./harness.ts";
+import { echoTarget, eventually, freePort, request, run, spawn, tempDir } from "./harness.ts";
 
 const MODULE = new URL("../mod.ts", import.meta.url);
 
@@ -32,4 +32,25 @@ Deno.test("the example of mod.ts runs as it is written", async () => {
     return response.status === 200 ? response : undefined;
   }, "the example to answer");
   assert.equal(answer.text, "hello");
+});
+
+Deno.test("the examples of embedding.md run as they are written, one after the other", async () => {
+  await using folder = await tempDir();
+  await using echo = await echoTarget();
+  const text = await Deno.readTextFile(new URL("../docs/embedding.md", import.meta.url));
+  const blocks = [...text.matchAll(/^```ts\n([\s\S]*?)^```/gm)].map(([, block]) => block);
+  assert.equal(blocks.length, 2);
+  const [socks, map] = [await freePort(), await freePort()];
+  const file = await folder.write(
+    "embedding.ts",
+    blocks.join("\n")
+      .replaceAll('"./mod.ts"', JSON.stringify(MODULE.href))
+      .replace("127.0.0.1:7", echo.address)
+      .replace("7007", `${map}`)
+      .replace("1080", `${socks}`),
+  );
+  const config = fileURLToPath(new URL("../deno.json", import.meta.url));
+  const { code, stdout, stderr } = await run(Deno.execPath(), ["run", "-A", "--check", "--config", config, file]);
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, new RegExp(`\nhello\n[^]*map/127.0.0.1:${map} open\nsocks/127.0.0.1:${socks} open\n$`));
 });
