@@ -6,6 +6,7 @@ import { httpsHandshakeRow } from "./bench/https_handshake_row.ts";
 import { httpsMemoryRow } from "./bench/https_memory_row.ts";
 import { httpsRequestsRow } from "./bench/https_requests_row.ts";
 import { memoryRow } from "./bench/memory_row.ts";
+import { meshBulkRow, meshMessageRow, meshRedisRow } from "./bench/mesh_rows.ts";
 import { formatNumber } from "./bench/numbers.ts";
 import { startPeers } from "./bench/peers.ts";
 import { recoveryRow } from "./bench/recovery_row.ts";
@@ -57,6 +58,7 @@ function allRows(programs: Programs): Row[] {
     ...[httpRow, bulkRow, latencyRow, messageRow, connectRow],
     ...[httpsRequestsRow(programs), httpsBulkRow(programs)],
     ...[httpsHandshakeRow(programs), httpsMemoryRow(programs)],
+    ...[meshRedisRow(programs), meshBulkRow(programs), meshMessageRow(programs)],
     ...[distanceRow(programs), memoryRow(programs), recoveryRow(programs)],
   ];
 }

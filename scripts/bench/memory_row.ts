@@ -5,7 +5,8 @@ import type { Duplex } from "../../net/duplex.ts";
 import { requestUpgrade } from "../../net/upgrade.ts";
 import { DOORS } from "../../protocol/limits.ts";
 import { startLoopbackTunnel } from "../loopback_tunnel.ts";
-import { type Programs, runProgram } from "../programs.ts";
+import type { Programs } from "../programs.ts";
+import { makeInvite } from "./invite.ts";
 import { slope } from "./numbers.ts";
 import { parallel } from "./parallel.ts";
 import { settledKiB } from "./resident_memory.ts";
@@ -99,11 +100,6 @@ async function measure(context: BenchContext, programs: Programs): Promise<RowRe
     { title: "Idle tunnel with one channel", unit: "KiB", values: { product: perTunnel }, ratios: false },
     { title: "Idle channel", unit: "KiB", values: { product: perChannel }, ratios: false },
   ];
-}
-
-async function makeInvite({ spokes }: Programs, config: string, uses: number): Promise<string> {
-  const args = ["--config", config, "token", "create", "--uses", `${uses}`, "--json"];
-  return JSON.parse(await runProgram(spokes, args)).invite;
 }
 
 /** Waits until the server counts so many data channels. */

@@ -40,6 +40,19 @@ export async function newConnections(port: number, seconds: number): Promise<num
   return count / ((performance.now() - start) / 1_000);
 }
 
+/** Opens connections to an echo service, all at once; gives the ms until each has had its answer, with all of them still open. */
+export async function answeredAtOnce(port: number, count: number): Promise<number> {
+  using stack = new DisposableStack();
+  const start = performance.now();
+  async function open(): Promise<void> {
+    const connection = stack.use(await Deno.connect({ hostname: "127.0.0.1", port }));
+    await connection.write(new Uint8Array(MESSAGE_BYTES).fill(0x61));
+    await readExactly(connection, new Uint8Array(MESSAGE_BYTES));
+  }
+  await Promise.all(Array.from({ length: count }, open));
+  return performance.now() - start;
+}
+
 async function readExactly(connection: Deno.TcpConn, buffer: Uint8Array): Promise<void> {
   for (let at = 0; at < buffer.length;) {
     const length = await connection.read(buffer.subarray(at));

@@ -29,7 +29,7 @@ export interface ProductSystem extends System {
 const HELLO_LABEL = "hello";
 const NGINX_LABEL = "nginx";
 /** The default (500 a second in a session) protects a client, and is not what is measured. */
-const OPENS_PER_SECOND = 1_000_000;
+export const OPENS_PER_SECOND = 1_000_000;
 
 /** No tunnel at all. */
 export function directSystem({ nginx, hello, iperf, echo }: Targets): System {
@@ -114,4 +114,7 @@ function local(port: number): string {
 }
 
 /** Which programs a full run needs. */
-export const TOOLS: readonly Tool[] = ["wrk", "iperf3", "nginx", "openssl", "ip", "python3", "unshare"];
+export const TOOLS: readonly Tool[] = [
+  ...["wrk", "iperf3", "nginx", "openssl", "ip", "python3", "unshare"] as const,
+  ...["redis-server", "redis-benchmark", "proxychains4"] as const,
+];

@@ -1,5 +1,7 @@
 /** A load generator or a target that must be installed. */
-export type Tool = "wrk" | "iperf3" | "nginx" | "openssl" | "ip" | "python3" | "unshare";
+export type Tool =
+  | ("wrk" | "iperf3" | "nginx" | "openssl" | "ip" | "python3" | "unshare")
+  | ("redis-server" | "redis-benchmark" | "proxychains4");
 
 /** Where administrators' programs are that may not be on a user's PATH. */
 const EXTRA_FOLDERS = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
