@@ -75,7 +75,7 @@ for (const [name, hex, options] of [["nobody", GREETING, {}], ["bob", LOGIN, { a
     }
   });
 
-  Deno.test(`a client that ends before its request is whole (${name}) is cut, wherever it ends`, async () => {
+  Deno.test(`a client that ends before its request is whole (${name}) is cut, wherever it ends (R56)`, async () => {
     for (let cut = 0; cut < whole.length; cut += 2) {
       const { client, outcome, send, received } = visit(options);
       await send(whole.slice(0, cut));
