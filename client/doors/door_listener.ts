@@ -4,7 +4,7 @@ import { listen } from "../../net/listen.ts";
 import { listenUnix } from "../../net/listen_unix.ts";
 import type { Logger } from "../../net/log.ts";
 import { SocketDuplex } from "../../net/socket_duplex.ts";
-import { CodedError, ERRORS, toCodedError } from "../../protocol/errors.ts";
+import { CodedError, toCodedError } from "../../protocol/errors.ts";
 import {
   assertSafe,
   describeDoor,
@@ -137,12 +137,11 @@ export class DoorListener implements AsyncDisposable {
   }
 
   /** Tells the person, not more often than anybody reads. */
-  #tell({ kind, code, message }: CodedError): void {
+  #tell({ code, message }: CodedError): void {
     const now = performance.now();
     if (now - (this.#told.get(code) ?? -Infinity) < TELL_AGAIN_MS) return;
     this.#told.set(code, now);
-    const text = message === ERRORS[kind].title ? message : `${ERRORS[kind].title}: ${message}`;
-    this.#parts.onNotice({ level: "warn", code, message: `${describeDoor(this.#door)}: ${text}` });
+    this.#parts.onNotice({ level: "warn", code, message: `${describeDoor(this.#door)}: ${message}` });
   }
 }
 
