@@ -9,8 +9,8 @@ import { type ChannelDial, dialChannel, LIVENESS, PARALLEL_DIALS, RETIRE_TIMEOUT
 
 /** Wait of a stream for a channel: as at the server. */
 const CHANNEL_WAIT_MS = 10_000;
-/** Streams that may wait at once: a burst, not a crowd that will wait in vain. */
-const MAX_WAITING = 256;
+/** Streams that may wait at once: a burst of as many as there may be channels, as at the server. */
+const MAX_WAITING = 1_024;
 /** `ok` or `error` after `connect`: the server may have to wait for another tunnel (10 s), and that for its target (15 s). */
 const ANSWER_TIMEOUT_MS = 30_000;
 /** Without a new stream for so long, only what a door needs is kept. */

@@ -134,11 +134,11 @@ Deno.test("a dial that fails fails one waiting stream, with the server's reason"
   await channels.end();
 });
 
-Deno.test("more than 256 streams do not wait", async () => {
+Deno.test("more than 1,024 streams do not wait", async () => {
   await using server = await fakeServer();
   server.data = "ignore";
   const channels = outgoingOf(server);
-  const waiting = Array.from({ length: 256 }, () => channels.open(REDIS));
+  const waiting = Array.from({ length: 1_024 }, () => channels.open(REDIS));
   const settled = Promise.allSettled(waiting);
   await assert.rejects(channels.open(REDIS), { kind: "TUNNEL_BUSY" });
   await channels.end();
