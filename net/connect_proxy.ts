@@ -4,7 +4,7 @@ import { type BasicCredential, basicCredential } from "../protocol/http/basic_cr
 import { Fields } from "../protocol/http/field.ts";
 import { parseRequestHead, type RequestHead } from "../protocol/http/head.ts";
 import { latin1Bytes, responseHeadText } from "../protocol/http/serialise.ts";
-import type { PushbackDuplex } from "./duplex.ts";
+import type { Duplex, PushbackDuplex } from "./duplex.ts";
 import { type ErrorStatus, errorStatus } from "./http/error_status.ts";
 import { HttpReader } from "./http/http_reader.ts";
 import { negotiate, type ProxyOptions, type ProxyRequest, refuseConnection } from "./proxy_request.ts";
@@ -19,23 +19,27 @@ const STATUSES: ReadonlyMap<ErrorName, ErrorStatus> = new Map<ErrorName, ErrorSt
   ["DESTINATION_FORBIDDEN", FORBIDDEN],
   ["MESH_DISABLED", FORBIDDEN],
   ["DESTINATION_UNKNOWN", BAD_GATEWAY],
+  ["LIMIT_EXCEEDED", { status: 429, reason: "Too Many Requests" }],
   ["SERVER_UNREACHABLE", BAD_GATEWAY],
   ["SERVER_TLS", BAD_GATEWAY],
 ]);
 
+const CREDENTIAL_FIELD = "proxy-authorization";
+
 /** What a CONNECT asks for. */
 export interface ConnectHead {
   readonly destination: Destination;
-  /** User and password of the proxy, if they were given. */
-  readonly credential: BasicCredential | undefined;
+  /** User and password of the proxy, if they were given; `null` when what was given is none. */
+  readonly credential: BasicCredential | null | undefined;
 }
 
 /** Reads a CONNECT. @throws {CodedError} METHOD_NOT_ALLOWED, DESTINATION_INVALID */
 export function readConnect(head: RequestHead): ConnectHead {
   if (head.method !== "CONNECT") throw new CodedError("METHOD_NOT_ALLOWED");
+  const given = head.fields.get(CREDENTIAL_FIELD) !== undefined;
   return {
     destination: parseDestination(head.target),
-    credential: basicCredential(head.fields, "proxy-authorization"),
+    credential: given ? basicCredential(head.fields, CREDENTIAL_FIELD) ?? null : undefined,
   };
 }
 
@@ -66,18 +70,34 @@ export function connectRefusal({ kind, code, message }: CodedError): Uint8Array 
  */
 export function negotiateConnect<T>(duplex: PushbackDuplex, options: ProxyOptions<T> = {}): Promise<ProxyRequest<T>> {
   return negotiate(duplex, options.deadlineMs, {
-    take: () => take(duplex, options),
-    refusal: (error) => error.kind === "STREAM_RESET" ? null : connectRefusal(error),
+    take: async () => {
+      const reader = new HttpReader(duplex, "request");
+      const text = await reader.readHead();
+      if (text === null) throw new StreamResetError("The connection ended without a request");
+      const request = await take(duplex, parseRequestHead(text), options);
+      duplex.unread(reader.rest());
+      return request;
+    },
+    refusal,
   });
 }
 
-async function take<T>(duplex: PushbackDuplex, { authenticate }: ProxyOptions<T>): Promise<ProxyRequest<T>> {
-  const reader = new HttpReader(duplex, "request");
-  const text = await reader.readHead();
-  if (text === null) throw new StreamResetError("The connection ended without a request");
-  const { destination, credential } = readConnect(parseRequestHead(text));
-  const identity = authenticate === undefined ? undefined : await identify(authenticate, credential);
-  duplex.unread(reader.rest());
+/** The same for a request whose head has been read by somebody else. */
+export function negotiateConnectHead<T>(
+  duplex: Duplex,
+  head: RequestHead,
+  options: ProxyOptions<T> = {},
+): Promise<ProxyRequest<T>> {
+  return negotiate(duplex, options.deadlineMs, { take: () => take(duplex, head, options), refusal });
+}
+
+function refusal(error: CodedError): Uint8Array | null {
+  return error.kind === "STREAM_RESET" ? null : connectRefusal(error);
+}
+
+async function take<T>(duplex: Duplex, head: RequestHead, options: ProxyOptions<T>): Promise<ProxyRequest<T>> {
+  const { destination, credential } = readConnect(head);
+  const identity = await identify(credential, options);
   return {
     ...{ destination, identity },
     succeed: () => duplex.write(connectEstablished()),
@@ -86,10 +106,13 @@ async function take<T>(duplex: PushbackDuplex, { authenticate }: ProxyOptions<T>
 }
 
 async function identify<T>(
-  authenticate: NonNullable<ProxyOptions<T>["authenticate"]>,
-  credential: BasicCredential | undefined,
-): Promise<T> {
-  const identity = credential === undefined ? null : await authenticate(credential.user, credential.password);
+  credential: ConnectHead["credential"],
+  { authenticate, anonymous }: ProxyOptions<T>,
+): Promise<T | undefined> {
+  if (authenticate === undefined) return undefined;
+  const identity = credential === undefined
+    ? anonymous?.() ?? null
+    : credential && await authenticate(credential.user, credential.password);
   if (identity === null) throw new CodedError("PROXY_UNAUTHORIZED");
   return identity;
 }

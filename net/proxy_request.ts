@@ -16,6 +16,8 @@ export interface ProxyOptions<T> {
    * identity of every request is `undefined`.
    */
   authenticate?: (user: string, password: string) => MaybePromise<T | null>;
+  /** Who comes without user and password, though `authenticate` would ask for them; `null` refuses them. @default refuses them */
+  anonymous?: () => T | null;
   /** @default 10_000 */
   deadlineMs?: number;
 }

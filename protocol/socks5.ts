@@ -31,6 +31,7 @@ const REPLIES: ReadonlyMap<ErrorName, number> = new Map<ErrorName, number>([
   ["MESH_DISABLED", SOCKS_REPLY.notAllowed],
   ["FORBIDDEN", SOCKS_REPLY.notAllowed],
   ["TARGET_DENIED", SOCKS_REPLY.notAllowed],
+  ["PROXY_UNAUTHORIZED", SOCKS_REPLY.notAllowed],
   ["SERVER_UNREACHABLE", SOCKS_REPLY.networkUnreachable],
   ["SERVER_TLS", SOCKS_REPLY.networkUnreachable],
   ["SERVER_DRAINING", SOCKS_REPLY.networkUnreachable],

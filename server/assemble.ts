@@ -24,6 +24,7 @@ import { createMesh } from "./mesh/create_mesh.ts";
 import { tunnelIdentity } from "./mesh/identity.ts";
 import type { Mesh } from "./mesh/mesh.ts";
 import { serveMeshStream } from "./mesh/mesh_stream.ts";
+import { MeshProxies } from "./mesh/proxies/mesh_proxies.ts";
 import { Services } from "./mesh/services.ts";
 import { Metrics } from "./metrics.ts";
 import { metricsText } from "./metrics_text.ts";
@@ -56,6 +57,7 @@ export interface ServerParts {
   state: ServerState;
   sessions: Sessions;
   mesh: Mesh;
+  proxies: MeshProxies;
   endpoint: TunnelEndpoint;
   httpEdge: HttpEdge;
   tlsEdge: TlsEdge;
@@ -107,8 +109,11 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
     return owner !== undefined && sessions.serving(owner) === undefined;
   });
   const about: Welcome["server"] = { hostname, version: VERSION, domain, httpPort: 0, tlsPort: 0 };
+  // deno-lint-ignore prefer-const -- The edge listens before there is a mesh.
+  let proxies: MeshProxies | undefined;
   const httpEdge = new HttpEdge({
     ...{ router, visitors, identify, trustedProxies, limits, metrics, log },
+    takeConnect: (visitor, asked) => proxies?.takeConnect(visitor, asked),
     challenges: certificates.challenges,
     manages: (name) => certificates.manages(name),
     tlsPort: () => about.tlsPort,
@@ -198,7 +203,12 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
     metrics: () =>
       metricsText({
         ...{ metrics, sessions, mesh, version: VERSION },
-        visitors: () => ({ http: httpEdge.visits.count, tls: tlsEdge.visits.count, tcp: tcpEdge.visits.count }),
+        visitors: () => ({
+          http: httpEdge.visits.count,
+          tls: tlsEdge.visits.count,
+          tcp: tcpEdge.visits.count,
+          proxies: proxies?.visits.count ?? 0,
+        }),
       }),
     log,
   });
@@ -215,9 +225,17 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
     },
     ports: () => [
       ...[about.httpPort, about.tlsPort, http.address.port, tls.address.port, admin?.address.port ?? 0],
+      ...Object.values(proxies?.addresses ?? {}).map(({ port }) => port),
       tcp,
     ],
   }, stack);
+  proxies = stack.use(
+    new MeshProxies({
+      ...{ mesh, authenticator, tunnels: state.tunnels, certificates, hostname, visitors, identify, metrics, log },
+      ...{ lingerMs: limits.lingerMs, tlsHandshakeMs: limits.tlsHandshakeMs },
+    }),
+  );
+  await proxies.listen(options.mesh || {});
   stack.use(state.tunnels.watch((change) => {
     if (change.kind === "changed") {
       sessions.updateTunnel(change.tunnel);
@@ -230,7 +248,7 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
   repeat(stack, SIGHTING_INTERVAL_MS, () => void tidy(state, sessions, log));
   await certificates.start();
   return {
-    ...{ state, sessions, mesh, endpoint, httpEdge, tlsEdge, tcpEdge, http, tls, admin },
+    ...{ state, sessions, mesh, proxies, endpoint, httpEdge, tlsEdge, tcpEdge, http, tls, admin },
     invitation: invitationOf(options, { hostname, tlsPort: about.tlsPort, pin: certificates.pin }),
     drain: () => draining = true,
   };

@@ -4,6 +4,8 @@ import { type ErrorName, ERRORS } from "../protocol/errors.ts";
 export class Metrics {
   /** Visitor connections taken, by edge. */
   readonly visitors: { http: number; tls: number; tcp: number } = { http: 0, tls: 0, tcp: 0 };
+  /** Requests to the proxies of the mesh whose destination was read, by what was spoken. */
+  readonly proxied: { socks: number; connect: number } = { socks: 0, connect: 0 };
   /** HTTP requests forwarded. */
   requests = 0;
   /** Bytes from visitors (`up`) and to visitors (`down`). */

@@ -8,7 +8,7 @@ export interface MetricsSources {
   metrics: Metrics;
   sessions: Sessions;
   /** Visitor connections under way, by edge. */
-  visitors: () => { http: number; tls: number; tcp: number };
+  visitors: () => { http: number; tls: number; tcp: number; proxies: number };
   mesh: Pick<Mesh, "streams">;
   version: string;
 }
@@ -22,7 +22,7 @@ type Sample = readonly [labels: string, value: number];
  */
 export function metricsText({ metrics, sessions, visitors, mesh, version }: MetricsSources): string {
   const all = sessions.all;
-  const { http, tls, tcp } = visitors();
+  const { http, tls, tcp, proxies } = visitors();
   const refusals = [...metrics.refusals].map(([code, count]): Sample => [`{code="${code}"}`, count]);
   return [
     metric("gauge", "info", "Version of the server", [[`{version="${version}"}`, 1]]),
@@ -55,6 +55,7 @@ export function metricsText({ metrics, sessions, visitors, mesh, version }: Metr
     metric("gauge", "http_visitors", "HTTP visitor connections under way", http),
     metric("gauge", "tls_visitors", "Visitor connections under way whose TLS is passed on", tls),
     metric("gauge", "mesh_streams", "Streams through the mesh under way", mesh.streams),
+    metric("gauge", "mesh_proxy_visitors", "Connections under way to the ports of proxies into the mesh", proxies),
     metric("gauge", "tcp_visitors", "TCP visitor connections under way", tcp),
     metric("counter", "http_visitors_total", "HTTP visitor connections taken", metrics.visitors.http),
     metric(
@@ -64,6 +65,10 @@ export function metricsText({ metrics, sessions, visitors, mesh, version }: Metr
       metrics.visitors.tls,
     ),
     metric("counter", "tcp_visitors_total", "TCP visitor connections taken", metrics.visitors.tcp),
+    metric("counter", "mesh_proxy_requests_total", "Requests to the server's own proxies into the mesh", [
+      [`{proxy="socks"}`, metrics.proxied.socks],
+      [`{proxy="connect"}`, metrics.proxied.connect],
+    ]),
     metric("counter", "http_requests_total", "HTTP requests", metrics.requests),
     metric("counter", "tcp_bytes_up_total", "Bytes from visitors of TCP rules", metrics.bytes.up),
     metric("counter", "tcp_bytes_down_total", "Bytes to visitors of TCP rules", metrics.bytes.down),

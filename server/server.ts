@@ -3,6 +3,7 @@ import { CodedError } from "../protocol/errors.ts";
 import { encodeInvite } from "../protocol/invite.ts";
 import { assemble, type ServerParts } from "./assemble.ts";
 import type { MeshOptions } from "./mesh/access.ts";
+import type { ProxyPort } from "./mesh/proxies/mesh_proxies.ts";
 import type { ListenAddress, ServerOptions } from "./options.ts";
 import type { CreateEnrolmentTokenOptions } from "./state/enrolment_tokens.ts";
 
@@ -12,13 +13,16 @@ const DEFAULT_DRAIN_MS = 30_000;
 /** A running server. */
 export interface SpokesServer extends AsyncDisposable {
   /** Where it really listens. */
-  readonly addresses: { http: ListenAddress; tls: ListenAddress; admin?: ListenAddress };
+  readonly addresses:
+    & { http: ListenAddress; tls: ListenAddress; admin?: ListenAddress }
+    & Partial<Record<ProxyPort, ListenAddress>>;
   /** Settles when it has stopped. */
   readonly closed: Promise<void>;
   /** A new enrolment token as one line for `pktriot configure`. */
   invite(options?: CreateEnrolmentTokenOptions): Promise<string>;
   /**
-   * What may be reached through the mesh, and by whom, from now on; streams that no longer may are ended.
+   * What may be reached through the mesh, and by whom, from now on; streams that no longer may are ended. The ports of its proxies stay as
+   * they were when the server started.
    * @throws {CodedError} CONFIG_INVALID, and nothing has changed
    */
   updateMesh(options: MeshOptions | false): void;
@@ -54,8 +58,11 @@ class Server implements SpokesServer {
     this.#parts = parts;
     this.#stack = stack;
     this.#drainMs = drainMs;
-    const { http, tls, admin } = parts;
-    this.addresses = { http: http.address, tls: tls.address, ...(admin === null ? {} : { admin: admin.address }) };
+    const { http, tls, admin, proxies } = parts;
+    this.addresses = {
+      ...{ http: http.address, tls: tls.address, ...proxies.addresses },
+      ...(admin === null ? {} : { admin: admin.address }),
+    };
     const { promise, resolve } = Promise.withResolvers<void>();
     this.closed = promise;
     this.#onClosed = resolve;
@@ -86,9 +93,9 @@ class Server implements SpokesServer {
    * 4. What runs may end, up to the grace time. 5. Sessions end, so their streams are reset. 6. Listeners and store close.
    */
   async #stop(graceMs: number): Promise<void> {
-    const { endpoint, httpEdge, tlsEdge, tcpEdge, mesh, sessions, http, tls, drain } = this.#parts;
+    const { endpoint, httpEdge, tlsEdge, tcpEdge, mesh, proxies, sessions, http, tls, drain } = this.#parts;
     drain();
-    for (const listener of [http, tcpEdge]) listener.stop();
+    for (const listener of [http, tcpEdge, proxies]) listener.stop();
     // The tunnel endpoint stays open for the channels of sessions whose streams still run.
     endpoint.drain();
     tlsEdge.drain();
@@ -107,7 +114,7 @@ class Server implements SpokesServer {
       ]);
     }
     // Whoever still shakes hands would be handed on to an edge that has been cut.
-    await tls[Symbol.asyncDispose]();
+    for (const listener of [tls, proxies]) await listener[Symbol.asyncDispose]();
     const error = new CodedError("SERVER_DRAINING");
     await Promise.all(sessions.all.map(async (session) => {
       await session.end(error);
@@ -127,7 +134,7 @@ class Server implements SpokesServer {
   }
 
   get #edges() {
-    const { httpEdge, tlsEdge, tcpEdge, mesh } = this.#parts;
-    return [httpEdge, tlsEdge, tcpEdge, mesh];
+    const { httpEdge, tlsEdge, tcpEdge, mesh, proxies } = this.#parts;
+    return [httpEdge, tlsEdge, tcpEdge, mesh, proxies];
   }
 }

@@ -8,6 +8,7 @@ import { formatDuration } from "../parse_duration.ts";
 import { formatHostPort } from "../parse_listen.ts";
 import { type CertificateFacts, checkCertificate } from "./check_certificate.ts";
 import { type CertificateSources, checkCertificates, renderCertificates } from "./check_certificates.ts";
+import { type ProxyFacts, proxyFacts, renderProxies } from "./check_proxies.ts";
 import { type LoadedServerConfig, loadServerConfig } from "./config_path.ts";
 import { openState, storeExists } from "./open_state.ts";
 import { tokenState } from "./render_state.ts";
@@ -29,7 +30,7 @@ export interface CheckState extends CertificateSources {
   tunnels: number;
   domains: { resolvers: readonly string[]; withoutProof: readonly string[] };
   /** Hosts outside that are allowed, and lines of the policy; `off` without a mesh. */
-  mesh: { allowed: number; policyLines: number } | "off";
+  mesh: { allowed: number; policyLines: number; proxies: ProxyFacts } | "off";
   trustedProxies: readonly string[];
   drainMs: number;
 }
@@ -81,7 +82,7 @@ export function renderCheck(state: CheckState): string[] {
     ...state.domains.withoutProof.length === 0
       ? []
       : [`  give names below ${state.domains.withoutProof.join(", ")} without proof`],
-    describeMesh(state.mesh),
+    ...describeMesh(state.mesh),
     `  believe X-Forwarded-For of ${state.trustedProxies.join(", ") || "nobody"}`,
     `  give running streams ${formatDuration(state.drainMs)} when it is stopped`,
   ];
@@ -94,15 +95,18 @@ export function renderCheck(state: CheckState): string[] {
 
 function meshOf(mesh: MeshOptions | false): CheckState["mesh"] {
   const { allowed, policyLines } = meshFacts(mesh);
-  return mesh === false ? "off" : { allowed, policyLines };
+  return mesh === false ? "off" : { allowed, policyLines, proxies: proxyFacts(mesh) };
 }
 
-function describeMesh(mesh: CheckState["mesh"]): string {
-  if (mesh === "off") return "  have no mesh";
-  const { allowed, policyLines } = mesh;
+function describeMesh(mesh: CheckState["mesh"]): string[] {
+  if (mesh === "off") return ["  have no mesh"];
+  const { allowed, policyLines, proxies } = mesh;
   const outside = allowed === 0 ? "nothing outside" : `${allowed} ${allowed === 1 ? "host" : "hosts"} outside`;
   const policy = policyLines === 0 ? "no lines of its own" : `${policyLines} ${policyLines === 1 ? "line" : "lines"}`;
-  return `  let tunnels reach each other and ${outside} through the mesh, by a policy of ${policy}`;
+  return [
+    `  let tunnels reach each other and ${outside} through the mesh, by a policy of ${policy}`,
+    ...renderProxies(proxies),
+  ];
 }
 
 function listenersOf({ http, tls, admin, tcp }: ServerOptions): CheckState["listeners"] {

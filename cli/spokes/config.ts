@@ -3,14 +3,14 @@ import { acmeDirectory } from "../../net/acme/acme_directories.ts";
 import { isHostName } from "../../protocol/host_name.ts";
 import { checked } from "../checked_schema.ts";
 import { parseDuration } from "../parse_duration.ts";
-import { type HostPort, parseHostPort } from "../parse_listen.ts";
+import { parseHostPort } from "../parse_listen.ts";
 import { canonicalNetwork } from "../../net/address.ts";
 import { parsePortRange, type PortRange } from "../parse_port_range.ts";
 import { parseResolver } from "../../server/dns.ts";
 import { limitsSchema, NOT_A_TIME } from "./limits_schema.ts";
+import { listenSchema } from "./listen_schema.ts";
 import { meshSchema } from "./mesh_schema.ts";
 
-const NOT_A_PLACE = "it is not host:port or :port";
 const NOT_A_RANGE = "it is not a range of ports such as 22000-22999";
 
 /** All are asked for each record: more help nobody. */
@@ -26,12 +26,6 @@ export const durationSchema = z.string({ error: NOT_A_TIME }).transform((text, c
     context.addIssue({ code: "custom", message: NOT_A_TIME });
   }
   return ms ?? 0;
-});
-
-const listenSchema = z.string({ error: NOT_A_PLACE }).transform((text, context): HostPort => {
-  const place = parseHostPort(text);
-  if (place === undefined) context.addIssue({ code: "custom", message: NOT_A_PLACE });
-  return place ?? { hostname: "", port: 0 };
 });
 
 const rangeSchema = z.string({ error: NOT_A_RANGE }).transform((text, context): PortRange => {

@@ -43,6 +43,20 @@ Deno.test("serverConfigSchema reads every form of a key", () => {
       resolvers: ["10.0.0.1"],
     },
   );
+  deepEqual(
+    ["{socks: }", "{socks: {}, connect: off}", "{socks: {listen: '[::1]:1080'}, connect: on, connect_tls_listen: ':0'}"]
+      .map(
+        (text) => {
+          const { socks, connect, connectTlsListen } = parse(`mesh: ${text}`).mesh || {};
+          return [socks, connect, connectTlsListen];
+        },
+      ),
+    [
+      [undefined, undefined, undefined],
+      [undefined, undefined, undefined],
+      [{ listen: { hostname: "::1", port: 1080 } }, true, { port: 0 }],
+    ],
+  );
   deepEqual(parse("proxy_protocol: {from: [10.0.0.1]}").proxy_protocol, { from: ["10.0.0.1"] });
 });
 
@@ -79,6 +93,8 @@ const BAD: [name: string, text: string, message: RegExp][] = [
     "mesh:\n  allow:\n    - a.b\n    - 010.0.0.1",
     /^s\.yaml:5:7: mesh\.allow\.1: "010/,
   ],
+  ["a SOCKS port that is none", "mesh: {socks: {listen: 1080}}", /mesh\.socks\.listen: it is not host:port or :port$/],
+  ["a switch that is neither", "mesh: {connect: maybe}", /mesh\.connect: it is neither on nor off$/],
   ["a policy for nobody", "mesh: {policy: [{from: [], to: ['*'], action: deny}]}", /policy\.0\.from: it names nobody$/],
   [
     "a policy with a typo",

@@ -100,10 +100,12 @@ async function addressesOf(host: string, mesh: MeshOptions): Promise<readonly st
 
 /** Where the server would listen. */
 function ownAddresses({ config }: LoadedServerConfig): OwnAddresses {
-  const { domain, hostname = domain, http, tls, admin, tcp } = config;
+  const { domain, hostname = domain, http, tls, admin, tcp, mesh } = config;
   const listening = [http?.listen?.port ?? 80, http?.public_port, tls?.listen?.port ?? 443, tls?.public_port];
   const adminPort = typeof admin === "object" ? admin.listen.port : 9_400;
-  const ports = [...listening, adminPort].filter((port) => port !== undefined);
+  const { socks, connectTlsListen } = mesh || {};
+  const proxies = [socks?.listen?.port, socks?.tlsListen?.port, connectTlsListen?.port];
+  const ports = [...listening, ...proxies, adminPort].filter((port) => port !== undefined);
   const lookUp = createLookUp([]);
   return new OwnAddresses({
     names: [hostname],

@@ -109,6 +109,14 @@ Deno.test("spokes check says what the mesh is", async () => {
         /and 2 hosts outside .* of 1 line$/m,
       ],
       ["mesh: off", /^ {2}have no mesh$/m],
+      [
+        "mesh: {socks: {listen: ':1080', tls_listen: '127.0.0.1:1081'}}",
+        /^ {2}listen on \[::\]:1080 for SOCKS5 into the mesh with a tunnel's token, in clear\n {2}listen on 127\.0\.0\.1:1081 for SOCKS5 .*, inside TLS$/m,
+      ],
+      [
+        "mesh: {connect: on, connect_tls_listen: ':8443', policy: [{from: [anonymous], to: ['port:1'], action: allow}]}",
+        /^ {2}take CONNECT on the HTTP port into the mesh with or without a tunnel's token, in clear\n {2}listen on \[::\]:8443 for CONNECT /m,
+      ],
     ] as const
   ) {
     await using file = await privateFile("spokes.yaml", `domain: example.com\n${mesh}\n`);

@@ -87,6 +87,13 @@ admin:
 #     - {from: [tag:laptop], to: [service:redis, "port:22123"], action: allow}
 #     - {from: ["*"], to: [cidr:10.1.9.0/24, "host:*.secret.srv.local"], action: deny}
 #   resolvers: ["10.1.0.2:53"] # for the names above, in place of the system's
+# For programs without a client beside them: SOCKS5 and CONNECT, with a tunnel's id as user and its token as password. What is
+# not inside TLS shows both, and all that is sent, to the network. The ports count after a restart.
+#   socks:
+#     listen: ":1080"
+#     tls_listen: ":1081"
+#   connect: on # on the HTTP port; CONNECT then leads to no rule by its name
+#   connect_tls_listen: ":8443"
 
 # Networks of balancers whose X-Forwarded-For is believed.
 # trusted_proxies: [10.0.0.0/8]

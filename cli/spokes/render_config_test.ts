@@ -13,7 +13,8 @@ function parse(text: string): ServerConfig {
 function uncommented(text: string): string {
   const keys =
     "hostname|address|public_port|certificate|key|bind|ports|listen|trusted_proxies|drain|log|limits|level|format|" +
-    "certificates|acme|directory|email|ca|dns_hook|eab|key_id|hmac_key|proxy_protocol|from|domains|resolvers|without_proof|mesh|allow|policy";
+    "certificates|acme|directory|email|ca|dns_hook|eab|key_id|hmac_key|proxy_protocol|from|domains|resolvers|without_proof|mesh|allow|policy|" +
+    "socks|tls_listen|connect|connect_tls_listen";
   const limits = LIMIT_KEYS.map(({ key }) => key).join("|");
   return text.replace(new RegExp(`^( *)# ( *(?:${keys}|${limits}):| *- \\{)`, "gm"), "$1$2");
 }
@@ -62,5 +63,8 @@ Deno.test("renderServerConfig() shows the defaults in comments that can be switc
       { from: ["*"], to: ["cidr:10.1.9.0/24", "host:*.secret.srv.local"], action: "deny" },
     ],
     resolvers: ["10.1.0.2:53"],
+    socks: { listen: { port: 1080 }, tlsListen: { port: 1081 } },
+    connect: true,
+    connectTlsListen: { port: 8443 },
   });
 });

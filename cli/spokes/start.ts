@@ -1,5 +1,5 @@
 import { DEFAULT_SERVER_LIMITS } from "../../server/limits.ts";
-import { serve } from "../../server/server.ts";
+import { serve, type SpokesServer } from "../../server/server.ts";
 import { VERSION } from "../../protocol/version.ts";
 import type { CommandContext } from "../command_context.ts";
 import { formatHostPort } from "../parse_listen.ts";
@@ -38,6 +38,7 @@ export async function start(context: CommandContext): Promise<void> {
     http: formatHostPort(server.addresses.http),
     tls: formatHostPort(server.addresses.tls),
     admin: server.addresses.admin === undefined ? "off" : formatHostPort(server.addresses.admin),
+    ...proxyPorts(server.addresses),
   });
   await followMesh(loaded, { server, log }, Promise.race([server.closed, whenAborted(signals.first)]));
   if (!signals.first.aborted) return;
@@ -49,6 +50,12 @@ export async function start(context: CommandContext): Promise<void> {
     throw new CommandError("SESSION_CLOSED", "Stopped at once: running streams were cut", { fix: "" });
   }
   log.info("stopped");
+}
+
+/** The ports of proxies into the mesh, where there are any. */
+function proxyPorts({ socks, socksTls, connectTls }: SpokesServer["addresses"]): Record<string, string> {
+  const open = Object.entries({ socks, socksTls, connectTls }).filter(([, address]) => address !== undefined);
+  return Object.fromEntries(open.map(([port, address]) => [port, formatHostPort(address!)]));
 }
 
 /** Edits of the mesh count at once, as long as `running` has not settled. */

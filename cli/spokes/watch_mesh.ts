@@ -38,10 +38,14 @@ function apply(
   before: ServerConfig,
   { server, log }: Pick<WatchMeshOptions, "server" | "log">,
 ): void {
-  if (!isSame({ ...next, mesh: undefined }, { ...before, mesh: undefined })) {
-    log.warn("the configuration was edited", { hint: "only mesh is live: restart the server for the rest" });
+  if (
+    !isSame({ ...next, mesh: undefined }, { ...before, mesh: undefined }) || !isSame(portsOf(next), portsOf(before))
+  ) {
+    log.warn("the configuration was edited", {
+      hint: "only mesh is live, without the ports of its proxies: restart the server for the rest",
+    });
   }
-  if (isSame(next.mesh, before.mesh)) return;
+  if (isSame(liveOf(next), liveOf(before))) return;
   const mesh = next.mesh ?? {};
   try {
     server.updateMesh(mesh);
@@ -56,6 +60,17 @@ function apply(
 export function meshFacts(mesh: MeshOptions | false): { mesh: "on" | "off"; allowed: number; policyLines: number } {
   if (mesh === false) return { mesh: "off", allowed: 0, policyLines: 0 };
   return { mesh: "on", allowed: mesh.allow?.length ?? 0, policyLines: mesh.policy?.length ?? 0 };
+}
+
+/** What of the mesh counts when the server starts. */
+function portsOf({ mesh }: ServerConfig): unknown {
+  const { socks, connectTlsListen } = mesh || {};
+  return { socks, connectTlsListen };
+}
+
+/** What counts at once. */
+function liveOf({ mesh }: ServerConfig): unknown {
+  return mesh && { ...mesh, socks: undefined, connectTlsListen: undefined };
 }
 
 function isSame(a: unknown, b: unknown): boolean {

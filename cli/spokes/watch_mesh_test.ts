@@ -63,7 +63,15 @@ Deno.test("edits of mesh reach the running server; a fault and other edits are r
   equal(await events.next(), "info mesh updated off");
   await edit("drain: 1m\n");
   equal(await events.next(), "info mesh updated on");
+  await edit("mesh: {socks: {listen: ':1080'}}\ndrain: 1m\n");
+  match(await events.next(), /^warn the configuration was edited .* without the ports of its proxies/);
+  equal(await events.next(), "info mesh updated on");
+  await edit("mesh: {socks: {listen: ':1081'}}\ndrain: 1m\n");
+  match(await events.next(), /^warn the configuration was edited .* without the ports of its proxies/);
+  await edit("mesh: {socks: {listen: ':1081'}, connect: on}\ndrain: 1m\n");
+  equal(await events.next(), "info mesh updated on");
   ending.abort();
   await watched;
-  deepEqual(updates, [{ allow: ["db.srv.local"], policy: [], resolvers: [] }, false, {}]);
+  deepEqual(updates.slice(0, 3), [{ allow: ["db.srv.local"], policy: [], resolvers: [] }, false, {}]);
+  deepEqual(updates.slice(3).map((mesh) => mesh && mesh.connect), [undefined, true]);
 });

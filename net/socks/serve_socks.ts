@@ -30,14 +30,14 @@ export function negotiateSocks<T>(duplex: PushbackDuplex, options: ProxyOptions<
 
 class SocksNegotiation<T> {
   readonly #duplex: PushbackDuplex;
-  readonly #authenticate: ProxyOptions<T>["authenticate"];
+  readonly #options: ProxyOptions<T>;
   readonly #reader: SocksReader;
   /** What is being dealt with, and so what a refusal looks like. */
   #stage: "greeting" | "credential" | "request" = "greeting";
 
-  constructor(duplex: PushbackDuplex, { authenticate }: ProxyOptions<T>) {
+  constructor(duplex: PushbackDuplex, options: ProxyOptions<T>) {
     this.#duplex = duplex;
-    this.#authenticate = authenticate;
+    this.#options = options;
     this.#reader = new SocksReader(duplex);
   }
 
@@ -66,15 +66,21 @@ class SocksNegotiation<T> {
   }
 
   async #identify(): Promise<T | undefined> {
-    const authenticate = this.#authenticate;
-    const method = authenticate === undefined ? SOCKS_METHOD.none : SOCKS_METHOD.password;
+    const { authenticate, anonymous } = this.#options;
     const offered = await this.#reader.read(readSocksGreeting);
-    if (!offered.includes(method)) {
-      const wanted = authenticate === undefined ? "to say nothing of who it is" : "user and password";
+    // Who can say who it is, is asked.
+    if (authenticate !== undefined && offered.includes(SOCKS_METHOD.password)) return await this.#login(authenticate);
+    const nobody = authenticate === undefined ? undefined : anonymous?.() ?? null;
+    if (nobody === null || !offered.includes(SOCKS_METHOD.none)) {
+      const wanted = nobody === null ? "user and password" : "to say nothing of who it is";
       throw new CodedError("PROXY_UNAUTHORIZED", `The SOCKS client does not offer ${wanted}`);
     }
-    await this.#duplex.write(socksMethod(method));
-    if (authenticate === undefined) return undefined;
+    await this.#duplex.write(socksMethod(SOCKS_METHOD.none));
+    return nobody;
+  }
+
+  async #login(authenticate: NonNullable<ProxyOptions<T>["authenticate"]>): Promise<T> {
+    await this.#duplex.write(socksMethod(SOCKS_METHOD.password));
     this.#stage = "credential";
     const { user, password } = await this.#reader.read(readSocksCredential);
     const identity = await authenticate(user, password);

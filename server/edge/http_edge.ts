@@ -1,6 +1,6 @@
 import type { Challenges } from "../../net/acme/challenges.ts";
 import { Deadline } from "../../net/deadline.ts";
-import type { Duplex } from "../../net/duplex.ts";
+import type { Duplex, PushbackDuplex } from "../../net/duplex.ts";
 import { type Bound, listen, type Peer } from "../../net/listen.ts";
 import type { Logger } from "../../net/log.ts";
 import { SocketDuplex } from "../../net/socket_duplex.ts";
@@ -16,7 +16,13 @@ import { httpsRedirect } from "./https_redirect.ts";
 import type { Identify } from "./identify.ts";
 import { type MeshVisit, sourceOf } from "./mesh_visit.ts";
 import { RunningVisits } from "./running_visits.ts";
-import type { ExchangeFacts, RouteDecision, RoutedRequest } from "../../net/http/proxy/http_context.ts";
+import type {
+  ConnectAsked,
+  ExchangeFacts,
+  RouteDecision,
+  RoutedRequest,
+  TakenConnect,
+} from "../../net/http/proxy/http_context.ts";
 import { serveHttpVisitor } from "../../net/http/proxy/http_visitor.ts";
 
 /** What the HTTP edge needs. */
@@ -31,6 +37,8 @@ export interface HttpEdgeOptions {
   /** The public port of HTTPS; it is known once that listens. */
   tlsPort: () => number;
   trustedProxies: (address: string) => boolean;
+  /** Takes a CONNECT of plain HTTP for the mesh, before it is routed; `undefined` leaves it to the rules. @default leaves it */
+  takeConnect?: (visitor: PushbackDuplex, asked: ConnectAsked) => TakenConnect | undefined;
   limits: Readonly<ServerLimits>;
   metrics: Metrics;
   log: Logger;
@@ -39,6 +47,8 @@ export interface HttpEdgeOptions {
 /** A visitor's connection, and how it came. */
 interface HttpVisit {
   visitor: Duplex;
+  /** The same where it came to the plain port: what it sends by CONNECT may be for the mesh. */
+  plain?: PushbackDuplex;
   from: Peer;
   /** It comes through the mesh. */
   mesh?: MeshVisit;
@@ -89,7 +99,7 @@ export class HttpEdge {
       const from = await this.#options.identify(visitor, peer);
       using admitted = this.#options.visitors.admit(from.address);
       if (admitted === null) throw new CodedError("TOO_MANY_CONNECTIONS");
-      await this.#serve({ visitor, from });
+      await this.#serve({ visitor, plain: visitor, from });
     } catch (error) {
       visitor.reset(error);
       const { code, kind, message } = toCodedError(error);
@@ -99,8 +109,8 @@ export class HttpEdge {
     }
   }
 
-  async #serve({ visitor, from, serverName, mesh }: HttpVisit): Promise<void> {
-    const { limits, log, metrics, trustedProxies } = this.#options;
+  async #serve({ visitor, plain, from, serverName, mesh }: HttpVisit): Promise<void> {
+    const { limits, log, metrics, trustedProxies, takeConnect } = this.#options;
     metrics.visitors.http++;
     using deadline = new Deadline(limits.firstByteMs, () => visitor.reset());
     try {
@@ -116,6 +126,7 @@ export class HttpEdge {
         route: serverName === undefined
           ? (request) => this.#routePlain(request, mesh)
           : (request) => this.#routeSecure(request, serverName, mesh),
+        takeConnect: (asked) => plain === undefined ? undefined : takeConnect?.(plain, asked),
         onExchange: (facts) => this.#onExchange(facts),
       });
     } catch (error) {

@@ -9,10 +9,11 @@ import { identityFacts, type MeshIdentity } from "./identity.ts";
 import type { OwnAddresses } from "./own_addresses.ts";
 import { type Decision, Policy } from "./policy.ts";
 import type { PolicyLine } from "./policy_line.ts";
+import type { MeshProxyOptions } from "./proxies/proxy_options.ts";
 import { externalTarget, type RuleAsked, ruleTarget } from "./policy_target.ts";
 
-/** What may be reached through the mesh, and by whom. */
-export interface MeshOptions {
+/** What may be reached through the mesh, by whom, and by what ways beside the clients. */
+export interface MeshOptions extends MeshProxyOptions {
   /** Hosts outside, as CIDR, name or `*.name`, with or without ports. @default none */
   readonly allow?: readonly string[];
   /** The first line that matches decides. @default within an owner everything, between owners nothing, outside what `allow` has */

@@ -60,7 +60,7 @@ export class Mesh {
   readonly visits = new RunningVisits();
   readonly #parts: MeshParts;
   readonly #running: RunningStreams;
-  #now: { readonly access: Access; readonly lookUp: LookUp } | null = null;
+  #now: { readonly access: Access; readonly lookUp: LookUp; readonly connect: boolean } | null = null;
   #draining = false;
 
   /** `false` is a server without a mesh. @throws {CodedError} CONFIG_INVALID */
@@ -77,6 +77,16 @@ export class Mesh {
     return this.#running.count;
   }
 
+  /** Whether CONNECT on the public HTTP port is for the mesh. */
+  get takesConnect(): boolean {
+    return this.#now?.connect === true;
+  }
+
+  /** Whether the policy grants anything to those without credentials. */
+  get admitsAnonymous(): boolean {
+    return this.#now?.access.policy.admitsAnonymous === true;
+  }
+
   /** What decides now. @throws {CodedError} MESH_DISABLED */
   get access(): Access {
     if (this.#now === null) throw new CodedError("MESH_DISABLED");
@@ -91,6 +101,7 @@ export class Mesh {
     this.#now = options === false ? null : {
       access: new Access(this.#parts, options),
       lookUp: this.#parts.lookUp ?? createLookUp(options.resolvers ?? []),
+      connect: options.connect === true,
     };
     this.#running.check();
   }

@@ -12,11 +12,14 @@ export interface Decision {
 
 /** Who may reach what: the first line that matches decides, or else the default. */
 export class Policy {
+  /** Whether there is anything that somebody without credentials could be granted: a line that allows names `anonymous`. */
+  readonly admitsAnonymous: boolean;
   readonly #lines: readonly CompiledLine[];
 
   /** @throws {CodedError} CONFIG_INVALID */
   constructor(lines: readonly PolicyLine[]) {
     this.#lines = lines.map((line, index) => compileLine(line, index + 1));
+    this.admitsAnonymous = lines.some(({ from, action }) => action === "allow" && from.includes("anonymous"));
   }
 
   /**

@@ -65,6 +65,17 @@ export type RouteDecision =
   | { readonly kind: "refused"; readonly error: CodedError }
   | { readonly kind: "answer"; readonly answer: EdgeAnswer };
 
+/** A CONNECT, before it is routed. */
+export interface ConnectAsked {
+  /** As it came: what concerns one hop is still there. */
+  readonly head: RequestHead;
+  /** The visitor's address, as in {@link RoutedRequest}. */
+  readonly address: string;
+}
+
+/** Serves the rest of a connection; `early` are the bytes behind the head that have come already. Never rejects. */
+export type TakenConnect = (early: Uint8Array) => Promise<void>;
+
 /** The times of a visitor's connection, ms. */
 export interface HttpVisitorLimits {
   /** Until the first byte of the first head. */
@@ -105,6 +116,8 @@ export interface HttpVisitorContext {
   trustedProxies(address: string): boolean;
   /** Decides about every single request. */
   route(request: RoutedRequest): RouteDecision;
+  /** Takes a CONNECT, and with it the connection, away from routing; `undefined` leaves it there. */
+  takeConnect?(asked: ConnectAsked): TakenConnect | undefined;
   /** Told after every exchange; must not throw. */
   onExchange?(facts: ExchangeFacts): void;
 }

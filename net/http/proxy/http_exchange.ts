@@ -16,7 +16,7 @@ import {
 import { latin1Bytes } from "../../../protocol/http/serialise.ts";
 import { type EdgeAnswer, edgeAnswerBytes } from "./edge_answer.ts";
 import { framedWrites } from "./framed_writes.ts";
-import type { HttpRoute, HttpVisitorContext, UpstreamStream } from "./http_context.ts";
+import type { HttpRoute, HttpVisitorContext, TakenConnect, UpstreamStream } from "./http_context.ts";
 import { maySendAgain, NoAnswerError, readFirstHead } from "./no_answer.ts";
 import { isChunked, outgoingRequest, outgoingResponse } from "./outgoing_heads.ts";
 import { errorPage } from "./pages.ts";
@@ -126,6 +126,8 @@ export class HttpExchange {
     const head = this.#request = parseRequestHead(text);
     this.#framing = requestFraming(head);
     const { address, proto } = this.#whoAsks(head.fields);
+    const taken = head.method === "CONNECT" ? context.takeConnect?.({ head, address }) : undefined;
+    if (taken !== undefined) return this.#handOver(taken);
     this.#hop = stripRequest(head);
     if (head.host === undefined) throw new CodedError("BAD_REQUEST", "There is no Host");
     const decision = context.route({ host: head.host, head, address, proto });
@@ -134,6 +136,16 @@ export class HttpExchange {
     const { route } = decision;
     if (route.options !== undefined) return this.#forwardWith(route.options, route, { address, proto });
     return this.#forward(route, { text: this.#outgoing(route, head, { address, proto }), address });
+  }
+
+  /** From now on the connection is somebody else's, who bounds its waits, and no request is read from it any more (security R44). */
+  async #handOver(taken: TakenConnect): Promise<Outcome> {
+    this.#answering = true;
+    this.#connection.pinned?.stream.finish();
+    this.#connection.pinned = undefined;
+    this.#context.deadline.replace(Infinity);
+    await taken(this.#connection.reader.rest());
+    return "gone";
   }
 
   /** The same for a rule with options, which may ask for a password or answer at once. */
