@@ -2,47 +2,17 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import {
   eventually,
-  freePort,
   httpTarget,
   programTest,
   run,
-  spawn,
-  type Spawned,
   spawnPktriot,
   spawnSpokes,
   startServer,
   startTunnel,
   tempDir,
 } from "./harness.ts";
+import { dnsServer } from "./harness/dns.ts";
 import { runProgram } from "./harness/processes.ts";
-
-/** A DNS server on loopback. */
-interface DnsServer extends AsyncDisposable {
-  /** `127.0.0.1:port`; nobody answers there before the first `set`. */
-  readonly address: string;
-  /** Starts it anew with these lines of configuration: `txt-record=name,text`, `cname=name,other`. */
-  set(...lines: string[]): Promise<void>;
-}
-
-async function dnsServer(): Promise<DnsServer> {
-  const folder = await tempDir();
-  const port = await freePort();
-  let running: Spawned | undefined;
-  return {
-    address: `127.0.0.1:${port}`,
-    async set(...lines) {
-      await running?.[Symbol.asyncDispose]();
-      const common = [`port=${port}`, "listen-address=127.0.0.1", "bind-interfaces", "no-resolv", "no-hosts"];
-      const config = await folder.write("dnsmasq.conf", [...common, "local=/org/", ...lines, ""].join("\n"));
-      running = spawn("dnsmasq", ["--no-daemon", "--log-facility=-", `--conf-file=${config}`]);
-      await running.printed(/started/);
-    },
-    async [Symbol.asyncDispose]() {
-      await running?.[Symbol.asyncDispose]();
-      await folder[Symbol.asyncDispose]();
-    },
-  };
-}
 
 const BLOG = "blog.example.org";
 const RECORD = `_spokes-challenge.${BLOG}`;
