@@ -106,6 +106,22 @@ Deno.test("a user and password of the proxy tell who it is", async () => {
   client.reset();
 });
 
+Deno.test("where one may come without a password, a wrong or malformed one is refused all the same", async () => {
+  const options = { authenticate: bob, anonymous: () => "nobody" };
+  for (const [sent, identity] of [[REQUEST, "nobody"], [BOB, "identity of bob"]] as const) {
+    const { client, outcome, send } = visit(options);
+    await send(sent);
+    assert.equal((await outcome).request?.identity, identity);
+    client.reset();
+  }
+  for (const credential of [`Basic ${btoa("bob:guess")}`, "Bearer bob", "Basic", "Basic !"]) {
+    const { outcome, send, received } = visit(options);
+    await send(REQUEST.replace("\r\n\r\n", `\r\nProxy-Authorization: ${credential}\r\n\r\n`));
+    assert.match(await received(), /^HTTP\/1\.1 407 /, credential);
+    assert.equal((await outcome).error?.kind, "PROXY_UNAUTHORIZED");
+  }
+});
+
 const REFUSALS: readonly [name: string, sent: string, answer: RegExp, kind: ErrorName][] = [
   [
     "a GET",

@@ -231,8 +231,18 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
   }, stack);
   proxies = stack.use(
     new MeshProxies({
-      ...{ mesh, authenticator, tunnels: state.tunnels, certificates, hostname, visitors, identify, metrics, log },
-      ...{ lingerMs: limits.lingerMs, tlsHandshakeMs: limits.tlsHandshakeMs },
+      ...{
+        mesh,
+        authenticator,
+        tunnels: state.tunnels,
+        certificates,
+        hostname,
+        visitors,
+        identify,
+        limits,
+        metrics,
+        log,
+      },
     }),
   );
   await proxies.listen(options.mesh || {});

@@ -150,6 +150,30 @@ for (const garbage of ["04010050", "474554202f", "16030100", "ff", "0500"]) {
   });
 }
 
+Deno.test("where one may come without credentials, whoever has some is asked for them all the same", async () => {
+  const options = { authenticate: bob, anonymous: () => "nobody" };
+  for (
+    const [sent, answer, identity] of [
+      [GREETING + REQUEST, "0500", "nobody"],
+      [`05020002${LOGIN.slice(6)}${REQUEST}`, "05020100", "identity of bob"],
+    ] as const
+  ) {
+    const { client, outcome, send } = visit(options);
+    await send(sent);
+    assert.equal((await outcome).request?.identity, identity);
+    let answered = "";
+    while (answered.length < answer.length) answered += Buffer.from(await client.read() ?? []).toString("hex");
+    assert.equal(answered, answer);
+    client.reset();
+  }
+  const wrong = visit(options);
+  await wrong.send("05020002" + "0103626f6203626164");
+  assert.deepEqual(await wrong.received(), { hex: "05020101", end: "end" });
+  const closed = visit({ authenticate: bob, anonymous: () => null });
+  await closed.send(GREETING);
+  assert.deepEqual(await closed.received(), { hex: "05ff", end: "end" });
+});
+
 Deno.test("a destination that cannot be reached is told by its reply", async () => {
   for (const [kind, code] of [["TARGET_REFUSED", "05"], ["DESTINATION_DENIED", "02"], ["INTERNAL", "01"]] as const) {
     const { outcome, send, received } = visit();

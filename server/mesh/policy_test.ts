@@ -133,6 +133,15 @@ for (
   Deno.test(`to refuses ${JSON.stringify(text)}`, () => assert.throws(() => checkTo(text), { kind: "CONFIG_INVALID" }));
 }
 
+Deno.test("those without credentials are admitted by a line that allows and names them, and by no other", () => {
+  const admits = (from: string[], action: "allow" | "deny") =>
+    new Policy([{ from, to: ["port:1"], action }]).admitsAnonymous;
+  assert.deepEqual([admits(["tag:a", "anonymous"], "allow"), admits(["*"], "allow"), admits(["anonymous"], "deny")], [
+    ...[true, false, false],
+  ]);
+  assert.equal(new Policy([]).admitsAnonymous, false);
+});
+
 const word = fc.constantFrom("a", "b", "c", "d");
 const tunnel = fc.record({ name: word, owner: word, tags: fc.uniqueArray(word) })
   .map(({ name, ...rest }) => fakeTunnel(name, rest));

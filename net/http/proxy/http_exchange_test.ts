@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { CodedError } from "../../../protocol/errors.ts";
+import { latin1 } from "../../../protocol/http/latin1.ts";
 import { Edge, type FakeStream, type Peer } from "./testing/http_proxy.ts";
 
 const GET = "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
@@ -235,6 +236,29 @@ Deno.test("CONNECT becomes a pipe after 2xx, and stays HTTP after a refusal", as
   );
   await edge.visitor.send("raw");
   assert.equal(await target.until(/raw/), "raw");
+});
+
+Deno.test("a CONNECT that is taken is neither stripped nor routed, and no request is read behind it (R44)", async () => {
+  const early = Promise.withResolvers<string>();
+  const taken = Promise.withResolvers<void>();
+  const asked: (string | undefined)[] = [];
+  await using edge = new Edge({
+    takeConnect({ head, address }) {
+      asked.push(head.target, address, head.fields.get("proxy-authorization"));
+      return (bytes) => {
+        early.resolve(latin1(bytes));
+        return taken.promise;
+      };
+    },
+  });
+  await warmUp(edge);
+  await edge.visitor.send(`CONNECT redis:6379 HTTP/1.1\r\nHost: redis:6379\r\nProxy-Authorization: x\r\n\r\n${GET}`);
+  assert.equal(await early.promise, GET);
+  assert.deepEqual(asked, ["redis:6379", "203.0.113.9", "x"]);
+  taken.resolve();
+  await edge.serving;
+  assert.deepEqual([edge.exchanges.length, edge.streams.length], [2, 1]);
+  await assert.rejects(edge.visitor.all());
 });
 
 Deno.test("an early answer is passed on while the body still comes, and ends both sides", async () => {

@@ -10,6 +10,7 @@ import { INTERNAL_SNI } from "../../../protocol/limits.ts";
 import type { ServerCertificates } from "../../certificates/server_certificates.ts";
 import type { ConnectionCounter } from "../../connection_counter.ts";
 import type { Identify } from "../../edge/identify.ts";
+import type { ServerLimits } from "../../limits.ts";
 import { RunningVisits } from "../../edge/running_visits.ts";
 import type { Mesh } from "../mesh.ts";
 import { proxyIdentity } from "./proxy_identity.ts";
@@ -24,7 +25,7 @@ export interface MeshProxiesParts extends ServeProxyParts {
   readonly certificates: Pick<ServerCertificates, "lookup">;
   readonly visitors: ConnectionCounter;
   readonly identify: Identify;
-  readonly tlsHandshakeMs: number;
+  readonly limits: Readonly<Pick<ServerLimits, "tlsHandshakeMs" | "headMs" | "lingerMs">>;
 }
 
 /** Where proxies can be open. */
@@ -94,9 +95,9 @@ export class MeshProxies implements AsyncDisposable {
   }
 
   #listenTls(address: ProxyAddress, kind: ProxyKind): Promise<Bound> {
-    const { identify, visitors, metrics, tlsHandshakeMs } = this.#parts;
+    const { identify, visitors, metrics, limits } = this.#parts;
     return listenTlsFront({
-      ...{ hostname: EVERY_ADDRESS, ...address, handshakeMs: tlsHandshakeMs, identify },
+      ...{ hostname: EVERY_ADDRESS, ...address, handshakeMs: limits.tlsHandshakeMs, identify },
       admit: ({ address: from }) => {
         const admitted = visitors.admit(from);
         if (admitted === null) metrics.countRefusal("TOO_MANY_CONNECTIONS");
@@ -126,7 +127,7 @@ export class MeshProxies implements AsyncDisposable {
   }
 
   #serve(visitor: SocketDuplex, kind: ProxyKind, address: string): Promise<void> {
-    const options = proxyIdentity(this.#parts, address);
+    const options = { ...proxyIdentity(this.#parts, address), deadlineMs: this.#parts.limits.headMs };
     const request = kind === "socks" ? negotiateSocks(visitor, options) : negotiateConnect(visitor, options);
     return serveProxy({ visitor, kind, address, request }, this.#parts);
   }

@@ -5,6 +5,7 @@ import { pipe } from "../../../net/pipe.ts";
 import type { ProxyRequest } from "../../../net/proxy_request.ts";
 import { formatDestination } from "../../../protocol/destination.ts";
 import { CodedError, type ErrorName, toCodedError } from "../../../protocol/errors.ts";
+import type { ServerLimits } from "../../limits.ts";
 import type { Metrics } from "../../metrics.ts";
 import { identityFacts, type MeshIdentity } from "../identity.ts";
 import type { Mesh, MeshConnection } from "../mesh.ts";
@@ -28,8 +29,7 @@ export interface ServeProxyParts extends ProxyIdentityParts {
   readonly mesh: Pick<Mesh, "open" | "admitsAnonymous">;
   readonly metrics: Pick<Metrics, "bytes" | "countRefusal" | "proxied">;
   readonly log: Logger;
-  /** After one direction ended, the other may be silent for so long. */
-  readonly lingerMs: number;
+  readonly limits: Readonly<Pick<ServerLimits, "lingerMs">>;
 }
 
 /** Noise of the internet, of which nobody needs a line each. */
@@ -77,10 +77,10 @@ async function open(
   return await parts.mesh.open(await currentIdentity(identity, parts), destination, { signal: gone.signal });
 }
 
-async function join(visitor: Duplex, duplex: Duplex, { lingerMs, metrics }: ServeProxyParts): Promise<void> {
+async function join(visitor: Duplex, duplex: Duplex, { limits, metrics }: ServeProxyParts): Promise<void> {
   const target = duplex instanceof ChannelStream ? duplex : undefined;
   await pipe(visitor, duplex, {
-    lingerMs,
+    lingerMs: limits.lingerMs,
     onBytes: (count, direction) => {
       if (direction === "down" && target !== undefined) target.delivered += count;
       metrics.bytes[direction] += count;

@@ -128,7 +128,8 @@ export function opener(onStream: OnStream): Pick<StreamOpener, "open"> & { reado
   return {
     opens,
     open(message) {
-      const [near, far] = memoryPair();
+      // A visitor's socket may hold what it was given for a while, as it may of a real channel.
+      const [near, far] = memoryPair({ keep: true });
       opens.push({ kind: "open", ...message });
       new DataChannel(queuedWrites(far), { client: true, opener: false, secure: true, onStream });
       const channel = new DataChannel(queuedWrites(near), { client: false, opener: true, secure: true });
