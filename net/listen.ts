@@ -27,6 +27,7 @@ const REASONS: ReadonlyMap<string | undefined, string> = new Map([
   ["EADDRINUSE", "another program uses it"],
   ["EACCES", "this user may not open the port; those below 1024 need a privilege"],
   ["EADDRNOTAVAIL", "this machine has no such address"],
+  ["EINVAL", "this machine has no such address"], // What the runtime makes of EADDRNOTAVAIL.
 ]);
 
 /**

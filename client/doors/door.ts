@@ -75,7 +75,7 @@ export function assertSafe(door: Door): void {
   const { listen } = door;
   if ("unix" in listen || isLocal(listen.hostname) || door.openToNetwork === true) return;
   if (door.kind !== "map" && door.auth !== undefined) return;
-  throw new CodedError("DOOR_UNSAFE", `Others could use the ${describeDoor(door)} without a password`);
+  throw new CodedError("DOOR_UNSAFE", "Others on the network could use it without a password");
 }
 
 function isLocal(hostname: string): boolean {
