@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { CodedError } from "../mod.ts";
+import { CodedError, type Enrolment } from "../mod.ts";
 import { parseAddress } from "../net/address.ts";
 import { DataChannel } from "../net/data_channel.ts";
 import {
@@ -155,25 +155,35 @@ function byTunnel({ tunnel }: TestTunnel): Way {
   };
 }
 
-/** Through a SOCKS5 proxy: with the host as a domain, or as an address if it is one. */
-function bySocks(door: number, form: "domain" | "address"): Way {
+/** Through a SOCKS5 proxy: with the host as a domain, or as an address if it is one; with a tunnel's id and token where they are asked for. */
+function bySocks(door: number, form: "domain" | "address", identity?: Enrolment): Way {
+  const login = identity === undefined ? [] : [1, ...counted(identity.tunnel), ...counted(identity.token)];
+  const greeting = [5, 1, identity === undefined ? 0 : 2];
   return async (host, port) => {
     const bytes = form === "domain" ? Buffer.from(host.slice(0, 255)) : addressBytes(host);
     if (bytes === null) return "not an address";
     const type = form === "domain" ? [3, bytes.length] : [bytes.length === 4 ? 1 : 4];
     await using wire = await connectTcp(door);
-    await wire.send(Uint8Array.from([5, 1, 0, 5, 1, 0, ...type, ...bytes, port >> 8, port & 255]));
-    const answer = await wire.readExactly(12);
-    return answer[3] === 0 ? "connected" : `reply ${answer[3]}`;
+    await wire.send(Uint8Array.from([...greeting, ...login, 5, 1, 0, ...type, ...bytes, port >> 8, port & 255]));
+    await wire.readExactly(identity === undefined ? 2 : 4);
+    const [, reply] = await wire.readExactly(10);
+    return reply === 0 ? "connected" : `reply ${reply}`;
   };
 }
 
+function counted(text: string): number[] {
+  return [text.length, ...Buffer.from(text)];
+}
+
 /** Through an HTTP proxy. */
-function byConnect(door: number): Way {
+function byConnect(door: number, identity?: Enrolment): Way {
+  const login = identity === undefined
+    ? ""
+    : `Proxy-Authorization: Basic ${btoa(`${identity.tunnel}:${identity.token}`)}\r\n`;
   return async (host, port) => {
     const at = host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
     await using wire = await connectTcp(door);
-    await wire.send(Buffer.from(`CONNECT ${at}:${port} HTTP/1.1\r\nHost: ${at}:${port}\r\n\r\n`));
+    await wire.send(Buffer.from(`CONNECT ${at}:${port} HTTP/1.1\r\nHost: ${at}:${port}\r\n${login}\r\n`));
     const line = await wire.readUntil("\r\n");
     return line.includes(" 200 ") ? "connected" : line.trim();
   };
@@ -208,13 +218,18 @@ programTest(
     );
     await using listener = await canary();
     const allow = ["*.evil.test", "localhost", "*.localhost", "0.0.0.0/0", "::/0", "10.0.0.0/8"];
-    await using server = await startServer({ mesh: { allow, resolvers: [dns.address] } });
+    const mesh = { resolvers: [dns.address], connect: true, socks: { listen: { hostname: "127.0.0.1", port: 0 } } };
+    await using server = await startServer({ mesh: { ...mesh, allow } });
     await using here = await startTunnel(server);
+    const { identity } = here;
+    const atServer = server.server.addresses.socks?.port ?? 0;
     const [socks = 0, http = 0] = await openDoors(here, proxy("socks"), proxy("http"));
     await using raw = await byHand(server, here);
     const ways: Record<string, Way> = {
       ...{ raw: raw.way, tunnel: byTunnel(here), connect: byConnect(http) },
       ...{ domain: bySocks(socks, "domain"), address: bySocks(socks, "address") },
+      serverConnect: byConnect(server.httpPort, identity),
+      ...{ serverDomain: bySocks(atServer, "domain", identity), serverAddress: bySocks(atServer, "address", identity) },
     };
     const hosts = [...SPELLINGS, ...own, ...own.map((_, index) => `own${index}.evil.test`)];
     for (const [name, way] of Object.entries(ways)) {
@@ -227,10 +242,10 @@ programTest(
     }
     assert.equal(listener.connections.length, 0, "nobody came");
     // What only the list keeps away comes in once it has an entry for it: these ways do lead here.
-    server.server.updateMesh({ allow: [...allow, `127.0.0.1:${listener.port}`], resolvers: [dns.address] });
+    server.server.updateMesh({ ...mesh, allow: [...allow, `127.0.0.1:${listener.port}`] });
     for (const [name, way] of Object.entries(ways)) {
       for (const host of ["127.0.0.1", "::ffff:127.0.0.1", "loop.evil.test", "alias.evil.test"]) {
-        if (name === "address" && host.endsWith("test")) continue;
+        if (name.toLowerCase().endsWith("address") && host.endsWith("test")) continue;
         const before = listener.connections.length;
         assert.equal(await way(host, listener.port), "connected", `${host} by ${name}`);
         await eventually(() => listener.connections.length === before + 1, "a connection");
@@ -240,11 +255,12 @@ programTest(
 );
 
 Deno.test("the server's own listeners are never reached, though the list has their addresses", async () => {
-  const allow = ["127.0.0.0/8", "::1"];
-  await using server = await startServer({ mesh: { allow } });
+  const listen = { hostname: "127.0.0.1", port: 0 };
+  await using server = await startServer({ mesh: { allow: ["127.0.0.0/8", "::1"], socks: { listen } } });
   await using here = await startTunnel(server);
   const { port } = await here.tunnel.request("port.allocate", {});
-  for (const each of [server.httpPort, server.tlsPort, server.adminPort, port]) {
+  const socks = server.server.addresses.socks?.port ?? 0;
+  for (const each of [server.httpPort, server.tlsPort, server.adminPort, socks, port]) {
     for (const host of ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"]) {
       await assert.rejects(here.tunnel.connect({ transport: "tcp", host, port: each }), { code: "E4021" }, `${each}`);
     }
