@@ -43,6 +43,11 @@ export function responseFraming(head: ResponseHead, method: string): Framing {
   return declared ?? CLOSE;
 }
 
+/** Whether bytes follow the head of a request with this framing. */
+export function hasBody(framing: Framing): boolean {
+  return framing.kind === "chunked" || (framing.kind === "length" && framing.length > 0);
+}
+
 function declaredFraming(fields: Fields, version: HttpVersion, kind: HeadKind): Framing | undefined {
   let coding: string | undefined;
   let length: string | undefined;

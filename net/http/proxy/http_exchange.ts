@@ -1,28 +1,23 @@
 import type { Duplex, MaybePromise } from "../../duplex.ts";
-import { forwardedFields, visitorAddress, visitorProto } from "../forwarded.ts";
 import { type Hop, type RequestHop, stripRequest, stripResponse } from "../hop_by_hop.ts";
 import { HttpReader } from "../http_reader.ts";
-import { pipe } from "../../pipe.ts";
 import { HEADROOM_BYTES } from "../../../protocol/allocate.ts";
 import { CodedError, StreamResetError, toCodedError } from "../../../protocol/errors.ts";
-import type { Fields } from "../../../protocol/http/field.ts";
-import { type Framing, requestFraming, responseFraming } from "../../../protocol/http/framing.ts";
-import {
-  parseRequestHead,
-  parseResponseHead,
-  type RequestHead,
-  type ResponseHead,
-} from "../../../protocol/http/head.ts";
+import { type Framing, hasBody, requestFraming, responseFraming } from "../../../protocol/http/framing.ts";
+import { parseRequestHead, parseResponseHead, type RequestHead } from "../../../protocol/http/head.ts";
 import { latin1Bytes } from "../../../protocol/http/serialise.ts";
 import { type EdgeAnswer, edgeAnswerBytes } from "./edge_answer.ts";
-import { framedWrites } from "./framed_writes.ts";
 import type { HttpRoute, HttpVisitorContext, TakenConnect, UpstreamStream } from "./http_context.ts";
+import { finalHead, isInterim } from "./interim_answers.ts";
 import { maySendAgain, NoAnswerError, readFirstHead } from "./no_answer.ts";
 import { isChunked, outgoingRequest, outgoingResponse } from "./outgoing_heads.ts";
 import { errorPage } from "./pages.ts";
 import { RequestPump } from "./request_pump.ts";
 import { relayResponse } from "./response_relay.ts";
 import { type CompiledHttpOptions, editedRequest } from "./rule_options.ts";
+import { type Answer, chosenProtocols, isSwitch, pipeSwitched, writeSwitch } from "./switch_protocols.ts";
+import { acquireStream, authenticatesConnection, finishPinned, giveBack, takePinned } from "./upstream_loan.ts";
+import { type Asker, forwardedFor, type VisitorConnection, whoAsks } from "./visitor_connection.ts";
 
 /** How an exchange leaves the visitor's connection. */
 export type Outcome =
@@ -33,48 +28,15 @@ export type Outcome =
   /** Reset, or piped to its end. */
   | "gone";
 
-/** What all exchanges on one connection share. */
-export interface VisitorConnection {
-  readonly visitor: Duplex;
-  readonly reader: HttpReader;
-  readonly context: HttpVisitorContext;
-  /** The connection's other end in canonical form, and whether it is a proxy that is believed. */
-  readonly peer: string;
-  readonly trusted: boolean;
-  /** Aborted when the visitor has gone. */
-  readonly gone: AbortSignal;
-  /** The stream that belongs to this visitor alone, since its target authenticated the connection. */
-  pinned: { readonly key: unknown; readonly stream: UpstreamStream } | undefined;
-  /** The fields for the target, which are the same for all requests to one host. */
-  forwarded: { readonly key: string; readonly fields: Fields } | undefined;
-}
-
-/** Whose request it is. */
-interface Asker {
-  readonly address: string;
-  readonly proto: "http" | "https";
-}
-
 /** What goes to the target first. */
 interface Sending {
   readonly text: string;
   readonly address: string;
 }
 
-/** What came from the target so far. */
-interface Answer {
-  readonly head: ResponseHead;
-  readonly reader: HttpReader;
-  readonly stream: UpstreamStream;
-}
-
 const CONTINUE: Uint8Array = latin1Bytes("HTTP/1.1 100 Continue\r\n\r\n");
-/** Interim answers of one exchange: nobody has use for more. */
-const MAX_INTERIM_ANSWERS = 16;
 /** A visitor that still sends after its last answer gets so long to read it. */
 const LINGER_MS = 5_000;
-/** Schemes that authenticate the connection, not the request (RFC 4559 6). */
-const CONNECTION_AUTHENTICATION = /^(?:ntlm|negotiate)\b/i;
 
 /** One request of a visitor and its answer. */
 export class HttpExchange {
@@ -125,7 +87,8 @@ export class HttpExchange {
     const context = this.#context;
     const head = this.#request = parseRequestHead(text);
     this.#framing = requestFraming(head);
-    const { address, proto } = this.#whoAsks(head.fields);
+    const asker = whoAsks(this.#connection, head.fields);
+    const { address, proto } = asker;
     const taken = head.method === "CONNECT" ? context.takeConnect?.({ head, address }) : undefined;
     if (taken !== undefined) return this.#handOver(taken);
     this.#hop = stripRequest(head);
@@ -134,15 +97,14 @@ export class HttpExchange {
     if (decision.kind === "refused") throw decision.error;
     if (decision.kind === "answer") return this.#answer(decision.answer);
     const { route } = decision;
-    if (route.options !== undefined) return this.#forwardWith(route.options, route, { address, proto });
-    return this.#forward(route, { text: this.#outgoing(route, head, { address, proto }), address });
+    if (route.options !== undefined) return this.#forwardWith(route.options, route, asker);
+    return this.#forward(route, { text: this.#outgoing(route, head, asker), address });
   }
 
   /** From now on the connection is somebody else's, who bounds its waits, and no request is read from it any more (security R44). */
   async #handOver(taken: TakenConnect): Promise<Outcome> {
     this.#answering = true;
-    this.#connection.pinned?.stream.finish();
-    this.#connection.pinned = undefined;
+    finishPinned(this.#connection);
     this.#context.deadline.replace(Infinity);
     await taken(this.#connection.reader.rest());
     return "gone";
@@ -160,11 +122,11 @@ export class HttpExchange {
   }
 
   /** The head for the target. */
-  #outgoing(route: HttpRoute, head: RequestHead, { address, proto }: Asker): string {
+  #outgoing(route: HttpRoute, head: RequestHead, asker: Asker): string {
     const framing = this.#framing;
     return outgoingRequest(head, {
       framing,
-      forwarded: this.#forwarded(address, proto),
+      forwarded: forwardedFor(asker, this.#connection, this.#request as RequestHead),
       hostHeader: route.hostHeader,
       upgrade: hasBody(framing) ? undefined : this.#hop?.upgrade,
       acceptsTrailers: this.#hop?.acceptsTrailers === true,
@@ -172,7 +134,9 @@ export class HttpExchange {
   }
 
   async #forward(route: HttpRoute, { text, address }: Sending): Promise<Outcome> {
-    const lent = this.#acquire(route, { fresh: false, address });
+    const pinned = takePinned(this.#connection, route);
+    this.#wasPinned = pinned !== undefined;
+    const lent = pinned ?? acquireStream(route, this.#connection, { fresh: false, address });
     const stream = lent instanceof Promise ? await lent : lent;
     const sentBefore = stream.sent;
     this.#borrow(stream);
@@ -196,22 +160,12 @@ export class HttpExchange {
     if (this.#stream?.finWritten === undefined) this.#stream?.reset();
     else this.#stream.finish();
     this.#stream = undefined;
-    const stream = await this.#acquire(route, { fresh: true, address });
+    this.#wasPinned = false;
+    const stream = await acquireStream(route, this.#connection, { fresh: true, address });
     this.#borrow(stream);
     if (this.#pump === undefined) await sendHead(stream, text);
     else await this.#pump.replay(stream, text);
     return await this.#receive(route, stream);
-  }
-
-  #acquire(route: HttpRoute, { fresh, address }: { fresh: boolean; address: string }): MaybePromise<UpstreamStream> {
-    const { pinned, gone } = this.#connection;
-    this.#connection.pinned = undefined;
-    this.#wasPinned = pinned !== undefined && pinned.key === route.key && !fresh;
-    if (pinned !== undefined && this.#wasPinned) return pinned.stream;
-    pinned?.stream.finish();
-    // The port is that of the connection, so it says nothing about a visitor whom a proxy named.
-    const port = address === this.#connection.peer ? this.#context.port ?? 0 : 0;
-    return route.acquire({ fresh, address, port, signal: gone });
   }
 
   #borrow(stream: UpstreamStream): void {
@@ -237,22 +191,14 @@ export class HttpExchange {
 
   async #receive(route: HttpRoute, stream: UpstreamStream): Promise<Outcome> {
     const reader = new HttpReader(stream, "response");
-    let text: string | null = await readFirstHead(reader);
-    for (let interim = 0; text !== null && interim < MAX_INTERIM_ANSWERS; interim++) {
-      this.#onProgress();
-      const head = parseResponseHead(text);
-      if (head.status === 101 || head.status >= 200) return await this.#respond(route, { head, reader, stream });
-      if (head.status === 103 && this.#request?.version === "1.1") await this.#forwardHints(head);
-      text = await reader.readHead();
+    const text = await readFirstHead(reader);
+    this.#onProgress();
+    let head = parseResponseHead(text);
+    if (isInterim(head)) {
+      const { version = "1.1" } = this.#request ?? {};
+      head = await finalHead(head, { reader, visitor: this.#visitor, version, onProgress: this.#onProgress });
     }
-    if (text === null) throw new CodedError("TARGET_CLOSED");
-    throw new CodedError("TARGET_BAD_RESPONSE", `There are more than ${MAX_INTERIM_ANSWERS} interim answers`);
-  }
-
-  async #forwardHints(head: ResponseHead): Promise<void> {
-    stripResponse(head);
-    const options = { framing: { kind: "none" }, version: "1.1", keepAlive: true, upgrade: undefined } as const;
-    await this.#visitor.write(latin1Bytes(outgoingResponse(head, options)));
+    return await this.#respond(route, { head, reader, stream });
   }
 
   async #respond(route: HttpRoute, answer: Answer): Promise<Outcome> {
@@ -261,7 +207,7 @@ export class HttpExchange {
     const framing = responseFraming(head, method);
     const pinned = this.#wasPinned || authenticatesConnection(head.fields);
     const hop = stripResponse(head);
-    if (head.status === 101 || (method === "CONNECT" && head.status < 300)) return await this.#switch(answer, hop);
+    if (isSwitch(head, method)) return await this.#switch(answer, hop);
     const keepAlive = this.#keepsAlive(framing);
     const upgrade = keepAlive && head.status === 426 ? hop.upgrade : undefined;
     const edits = route.options?.responseFields;
@@ -276,7 +222,8 @@ export class HttpExchange {
     });
     if (relayed instanceof Promise) await relayed;
     this.#status = head.status;
-    this.#giveBack(stream, {
+    this.#stream = undefined;
+    giveBack(stream, this.#connection, {
       clean: (this.#pump?.sent ?? true) && reader.buffered === 0,
       reusable: hop.keepAlive && framing.kind !== "close",
       pinnedTo: pinned ? route : undefined,
@@ -284,37 +231,12 @@ export class HttpExchange {
     return keepAlive ? "again" : await this.#lastAnswer();
   }
 
-  #giveBack(stream: UpstreamStream, { clean, reusable, pinnedTo }: Returned): void {
-    this.#stream = undefined;
-    // An answer that ended before its request, or was followed by more than it said: both sides are closed.
-    if (!clean) stream.reset(new StreamResetError("The answer does not fit its request"));
-    else if (!reusable) stream.finish();
-    else if (pinnedTo !== undefined) this.#connection.pinned = { key: pinnedTo.key, stream };
-    else stream.release();
-  }
-
-  /** From now on the two are a plain pipe, which never returns to a pool (security R44). */
-  async #switch({ head, reader, stream }: Answer, hop: Hop): Promise<Outcome> {
-    const upgrade = head.status === 101 ? hop.upgrade : undefined;
-    if (head.status === 101 && (hasBody(this.#framing) || !isAmong(upgrade, this.#hop?.upgrade))) {
-      throw new CodedError("TARGET_BAD_RESPONSE", "The target switched to a protocol that was not asked for");
-    }
-    const text = outgoingResponse(head, { framing: { kind: "none" }, version: "1.1", keepAlive: true, upgrade });
-    const pieces = reader.buffered > 0 ? [reader.rest()] : [];
+  async #switch(answer: Answer, hop: Hop): Promise<Outcome> {
+    const upgrade = chosenProtocols(answer.head, hop, hasBody(this.#framing) ? undefined : this.#hop?.upgrade);
     this.#answering = true;
-    for (const buffer of framedWrites({ head: text, pieces, chunked: false, end: false, trailers: undefined })) {
-      await this.#visitor.write(buffer);
-    }
-    this.#status = head.status;
-    // What the visitor sent too early was kept until the target had agreed.
-    const early = this.#connection.reader.rest();
-    if (early.length > 0) await stream.write(early);
-    this.#context.deadline.replace(Infinity);
-    try {
-      await pipe(this.#visitor, stream, { lingerMs: this.#context.limits.lingerMs });
-    } catch {
-      // Both sides were reset, which is all that the cut of a pipe means.
-    }
+    await writeSwitch(answer, this.#visitor, upgrade);
+    this.#status = answer.head.status;
+    await pipeSwitched(this.#connection, answer.stream);
     return "gone";
   }
 
@@ -390,48 +312,6 @@ export class HttpExchange {
     const switching = this.#hop.upgrade !== undefined || this.#request?.method === "CONNECT";
     return !switching || this.#connection.reader.buffered === 0;
   }
-
-  /** Looks into forwarding fields only behind a trusted proxy. */
-  #whoAsks(fields: Fields): Asker {
-    const { peer, trusted, context } = this.#connection;
-    if (!trusted) return { address: peer, proto: context.proto };
-    const facts = { peer, fields, trustedProxies: context.trustedProxies };
-    return { address: visitorAddress(facts), proto: visitorProto(facts, context.proto) };
-  }
-
-  #forwarded(address: string, proto: "http" | "https"): Fields {
-    const { fields, host: canonical = "" } = this.#request as RequestHead;
-    const host = fields.get("host") ?? canonical;
-    const key = `${address} ${proto} ${host}`;
-    if (this.#connection.forwarded?.key !== key) {
-      this.#connection.forwarded = { key, fields: forwardedFields({ address, proto, host }) };
-    }
-    return this.#connection.forwarded.fields;
-  }
-}
-
-interface Returned {
-  readonly clean: boolean;
-  readonly reusable: boolean;
-  readonly pinnedTo: HttpRoute | undefined;
-}
-
-function hasBody(framing: Framing): boolean {
-  return framing.kind === "chunked" || (framing.kind === "length" && framing.length > 0);
-}
-
-function authenticatesConnection(fields: Fields): boolean {
-  for (const { key, value } of fields) {
-    if (key === "www-authenticate" && CONNECTION_AUTHENTICATION.test(value)) return true;
-  }
-  return false;
-}
-
-/** Whether all protocols that were chosen had been offered. */
-function isAmong(chosen: string | undefined, offered: string | undefined): boolean {
-  if (chosen === undefined || offered === undefined) return false;
-  const names = new Set(offered.toLowerCase().split(",").map((name) => name.trim()));
-  return chosen.toLowerCase().split(",").every((name) => names.has(name.trim()));
 }
 
 /** Sends a head whose frame header goes right in front of it. */

@@ -5,8 +5,10 @@ import { lingeringClose } from "../lingering_close.ts";
 import { CodedError, StreamResetError, toCodedError } from "../../../protocol/errors.ts";
 import { edgeAnswerBytes } from "./edge_answer.ts";
 import type { HttpVisitorContext } from "./http_context.ts";
-import { HttpExchange, type VisitorConnection } from "./http_exchange.ts";
+import { HttpExchange } from "./http_exchange.ts";
 import { errorPage } from "./pages.ts";
+import { finishPinned } from "./upstream_loan.ts";
+import type { VisitorConnection } from "./visitor_connection.ts";
 
 /** Who was told that nothing more comes gets so long to close. */
 const LINGER_MS = 5_000;
@@ -62,7 +64,7 @@ class HttpVisitor {
       await this.#fail(toCodedError(error));
     } finally {
       draining.removeEventListener("abort", this.#onDrain);
-      this.#connection.pinned?.stream.finish();
+      finishPinned(this.#connection);
       this.#visitor.close();
     }
   }

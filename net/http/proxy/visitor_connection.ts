@@ -1,0 +1,45 @@
+import type { Duplex } from "../../duplex.ts";
+import { forwardedFields, visitorAddress, visitorProto } from "../forwarded.ts";
+import type { HttpReader } from "../http_reader.ts";
+import type { Fields } from "../../../protocol/http/field.ts";
+import type { RequestHead } from "../../../protocol/http/head.ts";
+import type { HttpVisitorContext, UpstreamStream } from "./http_context.ts";
+
+/** What all exchanges on one connection share. */
+export interface VisitorConnection {
+  readonly visitor: Duplex;
+  readonly reader: HttpReader;
+  readonly context: HttpVisitorContext;
+  /** The connection's other end in canonical form, and whether it is a proxy that is believed. */
+  readonly peer: string;
+  readonly trusted: boolean;
+  /** Aborted when the visitor has gone. */
+  readonly gone: AbortSignal;
+  /** The stream that belongs to this visitor alone, since its target authenticated the connection. */
+  pinned: { readonly key: unknown; readonly stream: UpstreamStream } | undefined;
+  /** The fields for the target, which are the same for all requests to one host. */
+  forwarded: { readonly key: string; readonly fields: Fields } | undefined;
+}
+
+/** Whose request it is. */
+export interface Asker {
+  readonly address: string;
+  readonly proto: "http" | "https";
+}
+
+/** Who sent these fields; looks into those of forwarding only behind a trusted proxy. */
+export function whoAsks({ peer, trusted, context }: VisitorConnection, fields: Fields): Asker {
+  if (!trusted) return { address: peer, proto: context.proto };
+  const facts = { peer, fields, trustedProxies: context.trustedProxies };
+  return { address: visitorAddress(facts), proto: visitorProto(facts, context.proto) };
+}
+
+/** The fields that tell the target who asked. */
+export function forwardedFor({ address, proto }: Asker, connection: VisitorConnection, head: RequestHead): Fields {
+  const host = head.fields.get("host") ?? head.host ?? "";
+  const key = `${address} ${proto} ${host}`;
+  if (connection.forwarded?.key !== key) {
+    connection.forwarded = { key, fields: forwardedFields({ address, proto, host }) };
+  }
+  return connection.forwarded.fields;
+}
