@@ -1,3 +1,4 @@
+import { ByteReader } from "./byte_reader.ts";
 import { MAX_CLIENT_HELLO_BYTES } from "./limits.ts";
 
 /** What the first bytes of a TLS connection say. */
@@ -20,7 +21,7 @@ const HANDSHAKE_HEADER_BYTES = 4;
 export function parseClientHello(bytes: Uint8Array): ClientHello {
   const message = joinRecords(bytes);
   if (!(message instanceof Uint8Array)) return message;
-  const reader = new Reader(message);
+  const reader = new ByteReader(message);
   try {
     return readHello(reader);
   } catch (error) {
@@ -69,19 +70,19 @@ function join(pieces: readonly Uint8Array[], length: number): Uint8Array {
   return whole;
 }
 
-function readHello(reader: Reader): ClientHello {
+function readHello(reader: ByteReader): ClientHello {
   reader.take(2 + 32); // legacy_version, random
-  reader.take(reader.u8()); // legacy_session_id
-  reader.take(reader.u16()); // cipher_suites
-  reader.take(reader.u8()); // legacy_compression_methods
+  reader.vector(1); // legacy_session_id
+  reader.vector(2); // cipher_suites
+  reader.vector(1); // legacy_compression_methods
   let serverName: string | undefined;
   let alpn: readonly string[] = [];
   if (reader.left > 0) {
-    const extensions = new Reader(reader.take(reader.u16()));
+    const extensions = new ByteReader(reader.vector(2));
     const seen = new Set<number>();
     while (extensions.left > 0) {
-      const type = extensions.u16();
-      const body = new Reader(extensions.take(extensions.u16()));
+      const type = extensions.number(2);
+      const body = new ByteReader(extensions.vector(2));
       if (seen.has(type)) return { kind: "invalid", reason: "an extension appears twice" };
       seen.add(type);
       if (type === EXTENSION_SERVER_NAME) serverName = readServerName(body);
@@ -96,58 +97,24 @@ function readHello(reader: Reader): ClientHello {
  * The one host name of the list; a name with a byte outside the grammar counts as none, so that it can match nothing. Several
  * names, or bytes behind them, are refused: whoever reads the message after us might take another one.
  */
-function readServerName(body: Reader): string | undefined {
-  const list = new Reader(body.take(body.u16()));
+function readServerName(body: ByteReader): string | undefined {
+  const list = new ByteReader(body.vector(2));
   body.end();
-  const type = list.u8();
-  const name = latin1(list.take(list.u16())).toLowerCase();
+  const type = list.number(1);
+  const name = latin1(list.vector(2)).toLowerCase();
   list.end();
   if (type !== 0) return undefined;
   return /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(name) ? name : undefined;
 }
 
-function readAlpn(body: Reader): readonly string[] {
-  const list = new Reader(body.take(body.u16()));
+function readAlpn(body: ByteReader): readonly string[] {
+  const list = new ByteReader(body.vector(2));
   body.end();
   const names: string[] = [];
-  while (list.left > 0) names.push(latin1(list.take(list.u8())));
+  while (list.left > 0) names.push(latin1(list.vector(1)));
   return names;
 }
 
 function latin1(bytes: Uint8Array): string {
   return String.fromCharCode(...bytes);
-}
-
-/** Reads big-endian lengths; @throws {RangeError} when one points outside. */
-class Reader {
-  readonly #bytes: Uint8Array;
-  #at = 0;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-  }
-
-  get left(): number {
-    return this.#bytes.length - this.#at;
-  }
-
-  take(length: number): Uint8Array {
-    if (length > this.left) throw new RangeError("Cannot read past the end");
-    this.#at += length;
-    return this.#bytes.subarray(this.#at - length, this.#at);
-  }
-
-  /** @throws {RangeError} when something is left */
-  end(): void {
-    if (this.left > 0) throw new RangeError("Cannot stop before the end");
-  }
-
-  u8(): number {
-    return this.take(1)[0]!;
-  }
-
-  u16(): number {
-    const [high, low] = this.take(2);
-    return (high! << 8) | low!;
-  }
 }

@@ -1,4 +1,4 @@
-import { ByteReader } from "./bytes.ts";
+import { ByteReader } from "../../../protocol/byte_reader.ts";
 import { TLS13, TlsAlertError } from "./tls13.ts";
 
 /** What a ClientHello offers, as far as a TLS 1.3 answer needs it. */
