@@ -6,7 +6,7 @@ import { AllowList } from "../../server/mesh/allow_list.ts";
 import { forbiddenReason } from "../../server/mesh/forbidden.ts";
 import type { MeshIdentity } from "../../server/mesh/identity.ts";
 import { createLookUp } from "../../server/mesh/look_up.ts";
-import { OwnAddresses } from "../../server/mesh/own_addresses.ts";
+import { OwnAddresses, ownPlaces } from "../../server/mesh/own_addresses.ts";
 import { type Decision, Policy } from "../../server/mesh/policy.ts";
 import { externalTarget } from "../../server/mesh/policy_target.ts";
 import type { CommandContext } from "../command_context.ts";
@@ -31,6 +31,9 @@ interface PolicyAnswer extends Decision {
   unknown?: string;
 }
 
+const UNSURE =
+  "service name and port of its rule are known to the running server alone, and a line about them may decide";
+
 /** `spokes policy check`: what the configuration as it is now would decide, and why. */
 export async function policyCheck(context: CommandContext, options: PolicyCheckOptions): Promise<void> {
   const loaded = await loadServerConfig(context);
@@ -42,15 +45,24 @@ export async function policyCheck(context: CommandContext, options: PolicyCheckO
   const allow = new AllowList(mesh.allow ?? []);
   const policy = new Policy(mesh.policy ?? []);
   const { identity, who } = findIdentity(options.from, tunnels);
-  const { target, what, outside, unknown } = findSubject(options.to, { state: opened.state, allow, by });
+  const services = servicesOf(mesh);
+  const subject = findSubject(options.to, { state: opened.state, allow, by, services });
+  const { target, what, outside, others = [] } = subject;
   const decision = outside === undefined
     ? policy.decide(identity, target)
     : await decideOutside(outside, { identity, policy, allow, mesh, loaded });
+  const isSure = others.every((other) => policy.decide(identity, other).action === decision.action);
+  const unknown = subject.unknown ?? (isSure ? undefined : UNSURE);
   const answer: PolicyAnswer = {
     ...{ from: who, to: `${options.to}, ${what}`, ...decision },
     ...(unknown === undefined ? {} : { unknown }),
   };
   context.io.print(options.json === true ? JSON.stringify(answer, null, 2) : render(answer));
+}
+
+/** The services that lines of the policy are about. */
+function servicesOf({ policy = [] }: MeshOptions): string[] {
+  return policy.flatMap(({ to }) => to).filter((what) => what.startsWith("service:")).map((what) => what.slice(8));
 }
 
 interface OutsideParts {
@@ -100,7 +112,7 @@ async function addressesOf(host: string, mesh: MeshOptions): Promise<readonly st
 
 /** Where the server would listen. */
 function ownAddresses({ config }: LoadedServerConfig): OwnAddresses {
-  const { domain, hostname = domain, http, tls, admin, tcp, mesh } = config;
+  const { domain, hostname = domain, address, http, tls, admin, tcp, mesh } = config;
   const listening = [http?.listen?.port ?? 80, http?.public_port, tls?.listen?.port ?? 443, tls?.public_port];
   const adminPort = typeof admin === "object" ? admin.listen.port : 9_400;
   const { socks, connectTlsListen } = mesh || {};
@@ -108,7 +120,7 @@ function ownAddresses({ config }: LoadedServerConfig): OwnAddresses {
   const ports = [...listening, ...proxies, adminPort].filter((port) => port !== undefined);
   const lookUp = createLookUp([]);
   return new OwnAddresses({
-    names: [hostname],
+    ...ownPlaces([hostname], address),
     ports: () => [...ports.map((port) => ({ from: port, to: port })), tcp?.ports ?? { from: 22_000, to: 22_999 }],
     lookUp: (name, signal) => lookUp(name, signal).catch(() => []),
   });

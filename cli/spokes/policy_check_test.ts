@@ -8,6 +8,7 @@ import { openState } from "./open_state.ts";
 import { spokesProgram } from "./program.ts";
 
 const CONFIG = `domain: example.com
+address: 10.77.0.1:443
 http: {listen: ":8080"}
 mesh:
   allow: [10.0.0.0/8, "127.0.0.0/8", localhost, "*.invalid"]
@@ -69,6 +70,11 @@ Deno.test("spokes policy check says what is decided, and which line says so", as
     ["runner", "127.0.0.1:8080", /^deny: .*\n.*this server itself/],
     ["runner", "127.0.0.1:22005", /^deny: .*\n.*this server itself/],
     ["runner", "127.0.0.1:5432", /^allow: /],
+    ["runner", "10.77.0.1:5432", /^deny: .*\n.*10\.77\.0\.1 is an address of the server/],
+    // A service name, or a port, that only the running server knows.
+    ["owner:carol", "x:22001", /^deny: .*\n.*different owners[^\n]*$/],
+    ["tag:ci", "wiki.example.com:80", /^deny: .*\n.*\n {2}but service name and port of its rule/],
+    ["tag:ci", "mysql:1 --by database", /^deny: .*\n.*\n {2}but service name and port of its rule/],
     ["runner", "10.1.2.3:25", /^deny: .*\n.*port 25 is for mail/],
     ["runner", "localhost:5432", /^allow: /],
   ];

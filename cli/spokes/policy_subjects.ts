@@ -16,6 +16,8 @@ export interface PolicySubject {
   readonly outside?: Destination;
   /** What only the running server knows, and could change the answer. */
   readonly unknown?: string;
+  /** What it may be as well, as service name and port of a rule are known to the running server alone. */
+  readonly others?: readonly PolicyTarget[];
 }
 
 /** Where destinations are looked for. */
@@ -24,6 +26,8 @@ export interface SubjectParts {
   readonly allow: AllowList;
   /** The tunnel that offers a service. */
   readonly by: Tunnel | undefined;
+  /** Service names that lines of the policy are about. */
+  readonly services: readonly string[];
 }
 
 /** Who is meant: `anonymous`, `owner:alice`, `tag:db`, or a tunnel. @throws {CommandError} NOT_FOUND, USAGE */
@@ -67,45 +71,56 @@ export function findNamedTunnel(text: string, tunnels: readonly Tunnel[]): Tunne
 }
 
 /** What a destination would lead to, in the order in which the server looks. @throws {CodedError} DESTINATION_INVALID, NOT_FOUND */
-export function findSubject(text: string, { state, allow, by }: SubjectParts): PolicySubject {
+export function findSubject(text: string, parts: SubjectParts): PolicySubject {
+  const { state, allow, by, services } = parts;
   const service = /^service:(.+)$/.exec(text)?.[1];
-  if (service !== undefined && isServiceName(service)) return serviceSubject(service, by);
+  if (service !== undefined && isServiceName(service)) return serviceSubject(service, parts);
   const destination = parseDestination(text);
   const { host, port } = destination;
   if (allow.find(host, port) !== undefined) {
     return { target: externalTarget(destination), what: "a host outside that is allowed", outside: destination };
   }
   const ofPort = tunnelOf(state, state.ports.ownerOf(port));
-  if (ofPort !== undefined) return { ...ruleSubject(ofPort, { port }), what: `port ${port} of ${ofPort.name}` };
-  if (by !== undefined && isServiceName(host)) return serviceSubject(host, by);
+  if (ofPort !== undefined) {
+    return { ...ruleSubject(ofPort, { port }, { services }), what: `port ${port} of ${ofPort.name}` };
+  }
+  if (by !== undefined && isServiceName(host)) return serviceSubject(host, parts);
   const ofName = port === 80 || port === 443 ? tunnelOf(state, state.names.ownerOf(host)) : undefined;
   if (ofName !== undefined) {
-    return { ...ruleSubject(ofName, { port, host }), what: `the site ${host} of ${ofName.name}` };
+    return { ...ruleSubject(ofName, { port, host }, { services }), what: `the site ${host} of ${ofName.name}` };
   }
   const ofHost = state.tunnels.list().find(({ hostname }) => host === hostname || host.endsWith(`.${hostname}`));
   if (ofHost !== undefined) {
     const unknown = "which of its ports is meant is known to the running server alone";
     return { ...ruleSubject(ofHost, { port: 0 }), what: `a TCP rule of ${ofHost.name}`, unknown };
   }
-  if (isServiceName(host)) return serviceSubject(host, by);
+  if (isServiceName(host)) return serviceSubject(host, parts);
   throw new CommandError("DESTINATION_UNKNOWN", `${text} is no host that is allowed, and nothing of a tunnel`, {
     fix: "Add it to `allow` under `mesh` of the configuration, or correct it.",
   });
 }
 
-function serviceSubject(service: string, by: Tunnel | undefined): PolicySubject {
+function serviceSubject(service: string, { state, by }: SubjectParts): PolicySubject {
   if (by !== undefined) {
-    return { ...ruleSubject(by, { port: 0, service }), what: `the service ${service} of ${by.name}` };
+    const ports = state.ports.listOf(by.id);
+    return { ...ruleSubject(by, { port: 0, service }, { ports }), what: `the service ${service} of ${by.name}` };
   }
   const unknown = "who offers it is known to the running server alone: name the tunnel with --by";
   return { target: { kind: "rule", service, port: 0, hosts: [] }, what: `the service ${service}`, unknown };
 }
 
+/** A rule of a tunnel; with these services or ports it would be another one to the policy. */
 function ruleSubject(
   { owner, tags, hostname }: Tunnel,
   { port, host = hostname, service }: { port: number; host?: string; service?: string },
-): Pick<PolicySubject, "target"> {
-  return { target: { kind: "rule", owner, tags, service, port, hosts: [host] } };
+  { services = [], ports = [] }: { services?: readonly string[]; ports?: readonly number[] } = {},
+): Pick<PolicySubject, "target" | "others"> {
+  const target = { kind: "rule", owner, tags, service, port, hosts: [host] } as const;
+  const others = [
+    ...services.map((each) => ({ ...target, service: each })),
+    ...ports.map((each) => ({ ...target, port: each })),
+  ];
+  return { target, others };
 }
 
 function tunnelOf({ tunnels }: SubjectParts["state"], id: string | undefined): Tunnel | undefined {

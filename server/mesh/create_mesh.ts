@@ -1,8 +1,7 @@
-import { parseAddress } from "../../net/address.ts";
 import type { ServerOptions } from "../options.ts";
 import { createLookUp } from "./look_up.ts";
 import { Mesh, type MeshParts } from "./mesh.ts";
-import { OwnAddresses } from "./own_addresses.ts";
+import { OwnAddresses, ownPlaces } from "./own_addresses.ts";
 import type { PortRange } from "./port_range.ts";
 
 /** What making the mesh of a server needs. */
@@ -15,17 +14,14 @@ export interface CreateMeshParts extends Omit<MeshParts, "own"> {
 
 /** Makes the mesh of a server, and what tells it where the server itself is. @throws {CodedError} CONFIG_INVALID */
 export function createMesh(
-  { mesh, address = "" }: ServerOptions,
+  { mesh, address }: ServerOptions,
   parts: CreateMeshParts,
   stack: AsyncDisposableStack,
 ): Mesh {
-  const host = address.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
-  const isAddress = parseAddress(host) !== null;
   const lookUp = parts.lookUp ?? createLookUp([]);
   const own = stack.use(
     new OwnAddresses({
-      names: [...new Set([...parts.names, ...(isAddress || host === "" ? [] : [host])])],
-      addresses: isAddress ? [host] : [],
+      ...ownPlaces(parts.names, address),
       ports: () => parts.ports().map((port) => typeof port === "number" ? { from: port, to: port } : port),
       lookUp: (name, signal) => lookUp(name, signal).catch(() => []),
     }),

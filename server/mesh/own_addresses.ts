@@ -1,4 +1,5 @@
 import { type Address, isLoopback, parseAddress } from "../../net/address.ts";
+import { edgeHost } from "../domain_pointing.ts";
 import { hasPort, type PortRange } from "./port_range.ts";
 
 /** Where this server itself is. */
@@ -13,6 +14,16 @@ export interface OwnAddressesOptions {
   readonly lookUp: (name: string, signal: AbortSignal) => Promise<readonly string[]>;
   /** The addresses of this machine. @default those of its interfaces */
   readonly interfaces?: () => readonly string[];
+}
+
+/** How the configuration names the server: by its names, and by the host that clients dial, which is a name or an address. */
+export function ownPlaces(
+  names: readonly string[],
+  address: string | undefined,
+): Required<Pick<OwnAddressesOptions, "names" | "addresses">> {
+  const host = edgeHost(address, names[0] ?? "");
+  const isAddress = parseAddress(host) !== null;
+  return { names: isAddress ? names : [...new Set([...names, host])], addresses: isAddress ? [host] : [] };
 }
 
 /** Public addresses of a server change seldom. */
