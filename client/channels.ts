@@ -1,11 +1,12 @@
+import { ChannelSet } from "../net/channel_set.ts";
 import type { ChannelStream } from "../net/channel_stream.ts";
 import { DataChannel } from "../net/data_channel.ts";
-import { Deadline } from "../net/deadline.ts";
 import type { Logger } from "../net/log.ts";
+import { Running } from "../net/running.ts";
 import { toCodedError } from "../protocol/errors.ts";
 import { MAX_CHANNELS_PER_SESSION } from "../protocol/limits.ts";
 import type { StreamOpen } from "../protocol/stream_message.ts";
-import { type ChannelDial, dialChannel, LIVENESS, PARALLEL_DIALS, RETIRE_TIMEOUT_MS } from "./dial_channel.ts";
+import { type ChannelDial, dialChannel, LIVENESS, PARALLEL_DIALS } from "./dial_channel.ts";
 
 /** What the data channels of a session need. */
 export interface ChannelsOptions extends ChannelDial {
@@ -16,11 +17,10 @@ export interface ChannelsOptions extends ChannelDial {
 /** The data channels of one session on which the server opens streams: dials as many as the server asks for. */
 export class Channels {
   readonly #options: ChannelsOptions;
-  readonly #channels = new Set<DataChannel>();
-  readonly #streams = new Set<Promise<void>>();
+  readonly #channels = new ChannelSet();
+  readonly #streams = new Running();
   readonly #ending = new AbortController();
   #retiring = false;
-  #onEmpty: () => void = () => {};
   #wanted = 0;
   #dialling = 0;
   readonly #dials = new Set<Promise<void>>();
@@ -44,37 +44,31 @@ export class Channels {
 
   /** Once a second: pings what was silent, closes what stays silent. */
   sweep(now: number): void {
-    for (const channel of [...this.#channels]) channel.checkLiveness(now, LIVENESS);
+    this.#channels.checkLiveness(now, LIVENESS);
   }
 
   /** The control channel was resumed: finds out which channels survived. */
   pingAll(): void {
-    const now = performance.now();
-    for (const channel of this.#channels) channel.ping(now);
+    this.#channels.pingAll();
   }
 
   /** Settles when no stream is under way. */
-  async idle(): Promise<void> {
-    while (this.#streams.size > 0) await Promise.all(this.#streams);
+  idle(): Promise<void> {
+    return this.#streams.idle();
   }
 
   /** Ends every channel without loss: what visitors were sent last is still on its way. Takes no new streams. */
   async retire(): Promise<void> {
     this.#wanted = 0;
     this.#retiring = true;
-    for (const channel of this.#channels) channel.retire();
-    if (this.#channels.size === 0) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#onEmpty = resolve;
-    using _deadline = new Deadline(RETIRE_TIMEOUT_MS, resolve);
-    await promise;
+    await this.#channels.retire();
   }
 
   /** Closes everything; running streams are reset. */
   async end(): Promise<void> {
     this.#wanted = 0;
     this.#ending.abort();
-    for (const channel of [...this.#channels]) channel.close();
+    this.#channels.close();
     await Promise.all(this.#dials);
   }
 
@@ -103,18 +97,13 @@ export class Channels {
         opener: false,
         secure: true,
         initial,
-        onStream: (stream, open) => {
-          const served = onStream(stream, open).finally(() => this.#streams.delete(served));
-          this.#streams.add(served);
-          return served;
-        },
+        onStream: (stream, open) => this.#streams.add(onStream(stream, open)),
         onClosed: (closed, violation) => {
           this.#channels.delete(closed);
-          if (this.#channels.size === 0) this.#onEmpty();
           if (violation !== undefined) log.error("server broke the protocol", { reason: violation.message });
         },
       });
-      if (!channel.closed) this.#channels.add(channel);
+      this.#channels.add(channel);
     } catch (error) {
       if (signal.aborted) return;
       const { code, message } = toCodedError(error);

@@ -12,8 +12,6 @@ const UPGRADE_TIMEOUT_MS = 10_000;
 export const PARALLEL_DIALS = 8;
 /** A channel silent for so long is pinged, and closed when it stays silent. */
 export const LIVENESS = { silenceMs: 25_000, pongMs: 10_000 } as const;
-/** A server that does not close a retired channel in this time has lost it. */
-export const RETIRE_TIMEOUT_MS = 2_000;
 
 /** Where data channels of a session lead. */
 export interface ChannelDial {

@@ -1,11 +1,13 @@
+import { ChannelSet } from "../net/channel_set.ts";
 import type { ChannelStream } from "../net/channel_stream.ts";
 import { DataChannel } from "../net/data_channel.ts";
 import { Deadline } from "../net/deadline.ts";
 import type { Logger } from "../net/log.ts";
+import { Running } from "../net/running.ts";
 import type { Destination } from "../protocol/destination.ts";
 import { CodedError, type ProtocolError, toCodedError } from "../protocol/errors.ts";
 import { MAX_CHANNELS_PER_SESSION } from "../protocol/limits.ts";
-import { type ChannelDial, dialChannel, LIVENESS, PARALLEL_DIALS, RETIRE_TIMEOUT_MS } from "./dial_channel.ts";
+import { type ChannelDial, dialChannel, LIVENESS, PARALLEL_DIALS } from "./dial_channel.ts";
 
 /** Wait of a stream for a channel: as at the server. */
 const CHANNEL_WAIT_MS = 10_000;
@@ -36,11 +38,11 @@ interface Waiter {
 /** The data channels of one session on which the client opens streams into the mesh; they are dialled when they are needed. */
 export class OutgoingChannels {
   readonly #options: OutgoingChannelsOptions;
-  readonly #channels = new Set<DataChannel>();
+  readonly #channels = new ChannelSet();
   /** Last in, first out: the one just used is the warmest, the others age and can be let go. */
   readonly #idle: DataChannel[] = [];
   readonly #waiters = new Set<Waiter>();
-  readonly #streams = new Set<Promise<void>>();
+  readonly #streams = new Running();
   readonly #dials = new Set<Promise<void>>();
   readonly #ending = new AbortController();
   #retiring = false;
@@ -48,7 +50,6 @@ export class OutgoingChannels {
   #peak = 0;
   #usedAt = performance.now();
   #keepAgainAt = 0;
-  #onEmpty: () => void = () => {};
 
   constructor(options: OutgoingChannelsOptions) {
     this.#options = options;
@@ -66,8 +67,7 @@ export class OutgoingChannels {
   async open(destination: Destination, { signal }: { signal?: AbortSignal } = {}): Promise<ChannelStream> {
     signal?.throwIfAborted();
     const stream = (await this.#acquire(signal)).connect(destination);
-    const gone = stream.closed.finally(() => this.#streams.delete(gone));
-    this.#streams.add(gone);
+    void this.#streams.add(stream.closed);
     const abort = (): void => stream.reset(signal?.reason);
     signal?.addEventListener("abort", abort, { once: true });
     using _deadline = new Deadline(ANSWER_TIMEOUT_MS, () => {
@@ -86,7 +86,7 @@ export class OutgoingChannels {
 
   /** Several times a second: looks after liveness, lets go of what is not needed, and keeps one idle for doors. */
   sweep(now: number): void {
-    for (const channel of [...this.#channels]) channel.checkLiveness(now, LIVENESS);
+    this.#channels.checkLiveness(now, LIVENESS);
     if (this.#isQuiet(now)) this.#peak = this.#busy;
     const keep = this.#options.keepIdle() ? 1 : 0;
     const wanted = this.#isQuiet(now) ? keep : Math.max(keep, Math.min(this.#peak, MAX_IDLE));
@@ -97,31 +97,26 @@ export class OutgoingChannels {
 
   /** The control channel was resumed: finds out which channels survived. */
   pingAll(): void {
-    const now = performance.now();
-    for (const channel of this.#channels) channel.ping(now);
+    this.#channels.pingAll();
   }
 
   /** Settles when no stream is under way. */
-  async idle(): Promise<void> {
-    while (this.#streams.size > 0) await Promise.all(this.#streams);
+  idle(): Promise<void> {
+    return this.#streams.idle();
   }
 
   /** Ends every idle channel without loss, and opens no more streams. */
   async retire(): Promise<void> {
     this.#retiring = true;
     for (const channel of this.#idle.splice(0)) channel.retire();
-    if (this.#channels.size === 0) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#onEmpty = resolve;
-    using _deadline = new Deadline(RETIRE_TIMEOUT_MS, resolve);
-    await promise;
+    await this.#channels.empty();
   }
 
   /** Closes everything; running streams are reset. */
   async end(): Promise<void> {
     this.#ending.abort();
     for (const { fail } of [...this.#waiters]) fail(new CodedError("SESSION_CLOSED"));
-    for (const channel of [...this.#channels]) channel.close();
+    this.#channels.close();
     await Promise.all(this.#dials);
   }
 
@@ -184,7 +179,6 @@ export class OutgoingChannels {
       this.#idle.splice(at, 1);
       this.#keepAgainAt = performance.now() + KEEP_AGAIN_MS;
     }
-    if (this.#channels.size === 0) this.#onEmpty();
     if (violation !== undefined) log.error("server broke the protocol", { reason: violation.message });
   }
 

@@ -1,5 +1,6 @@
 import { CodedError } from "../protocol/errors.ts";
 import { MAX_CHANNELS_PER_SESSION, MAX_POOL_REQUEST } from "../protocol/limits.ts";
+import { ChannelSet } from "./channel_set.ts";
 import type { DataChannel } from "./data_channel.ts";
 import { Deadline } from "./deadline.ts";
 import type { MaybePromise } from "./duplex.ts";
@@ -41,7 +42,7 @@ interface Waiter {
 /** The data channels of one session on the opening side: hands idle ones out, and sees to it that there are enough. */
 export class ChannelPool {
   readonly #options: ChannelPoolOptions;
-  readonly #channels = new Set<DataChannel>();
+  readonly #channels = new ChannelSet();
   /** Last in, first out: the one just used is the warmest, the others age and can be let go. */
   readonly #idle: DataChannel[] = [];
   readonly #waiters = new Set<Waiter>();
@@ -116,7 +117,7 @@ export class ChannelPool {
   /** Once a second: looks after liveness, lets go of what is not needed, and asks for what is missing. */
   sweep(now: number): void {
     this.#sweeping = true;
-    for (const channel of [...this.#channels]) channel.checkLiveness(now, this.#options);
+    this.#channels.checkLiveness(now, this.#options);
     this.#serveWaiters(); // Some may have been heard of again.
     if (now - this.#peakAt > PEAK_HALF_LIFE_MS) {
       this.#peak = Math.max(this.#busy, this.#peak >> 1);
@@ -131,8 +132,7 @@ export class ChannelPool {
 
   /** The control channel was resumed: some channels may not have survived, and what was asked for meanwhile was not heard. */
   resume(): void {
-    const now = performance.now();
-    for (const channel of this.#channels) channel.ping(now);
+    this.#channels.pingAll();
     this.#asked = 0;
     this.#replenish();
   }
@@ -154,7 +154,7 @@ export class ChannelPool {
     this.#ended = error;
     for (const waiter of this.#waiters) waiter.fail(error);
     this.#waiters.clear();
-    for (const channel of [...this.#channels]) channel.close();
+    this.#channels.close();
   }
 
   /** Lets go of the longest idle channels. What was sent on them last may still be on its way, so they are not cut. */

@@ -1,14 +1,12 @@
+import { ChannelSet } from "../net/channel_set.ts";
 import type { ChannelStream } from "../net/channel_stream.ts";
 import { DataChannel } from "../net/data_channel.ts";
-import { Deadline } from "../net/deadline.ts";
 import type { Duplex } from "../net/duplex.ts";
+import { Running } from "../net/running.ts";
 import { Turnstile } from "../net/turnstile.ts";
 import { CodedError, type ProtocolError, toCodedError } from "../protocol/errors.ts";
 import type { StreamConnect } from "../protocol/stream_message.ts";
 import type { ServerLimits } from "./limits.ts";
-
-/** A client that does not close a channel in this time has lost it. */
-const RETIRE_TIMEOUT_MS = 2_000;
 
 /** What the channels need. */
 export interface IncomingChannelsOptions {
@@ -22,12 +20,11 @@ export interface IncomingChannelsOptions {
 /** The data channels of one session on which its client opens streams into the mesh. */
 export class IncomingChannels {
   readonly #options: IncomingChannelsOptions;
-  readonly #channels = new Set<DataChannel>();
-  readonly #streams = new Set<Promise<void>>();
+  readonly #channels = new ChannelSet();
+  readonly #streams = new Running();
   readonly #opens: Turnstile;
   #draining = false;
   #retiring = false;
-  #onEmpty: () => void = () => {};
 
   constructor(options: IncomingChannelsOptions) {
     this.#options = options;
@@ -57,26 +54,24 @@ export class IncomingChannels {
     if (this.#retiring) throw new CodedError("SERVER_DRAINING");
     const channel = new DataChannel(transport, {
       ...{ client: false, opener: false, secure, initial },
-      onConnect: (stream, connect) => this.#serve(stream, connect),
+      onConnect: (stream, connect) => this.#streams.add(this.#answer(stream, connect)),
       onClosed: (closed, violation) => {
         this.#channels.delete(closed);
-        if (this.#channels.size === 0) this.#onEmpty();
         this.#options.onClosed(violation);
       },
     });
-    if (!channel.closed) this.#channels.add(channel);
+    this.#channels.add(channel);
   }
 
   /** Once a second: pings what was silent, closes what stays silent. */
   sweep(now: number): void {
     const { channelSilenceMs: silenceMs, channelPongMs: pongMs } = this.#options.limits;
-    for (const channel of [...this.#channels]) channel.checkLiveness(now, { silenceMs, pongMs });
+    this.#channels.checkLiveness(now, { silenceMs, pongMs });
   }
 
   /** The control channel was resumed: finds out which channels survived. */
   pingAll(): void {
-    const now = performance.now();
-    for (const channel of this.#channels) channel.ping(now);
+    this.#channels.pingAll();
   }
 
   /** Refuses new streams; those under way may end. */
@@ -85,32 +80,21 @@ export class IncomingChannels {
   }
 
   /** Settles when no stream is under way. */
-  async idle(): Promise<void> {
-    while (this.#streams.size > 0) await Promise.all(this.#streams);
+  idle(): Promise<void> {
+    return this.#streams.idle();
   }
 
   /** Ends every idle channel without loss, and settles when all are gone. */
   async retire(): Promise<void> {
     this.#retiring = true;
-    for (const channel of this.#channels) channel.retire();
-    if (this.#channels.size === 0) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#onEmpty = resolve;
-    using _deadline = new Deadline(RETIRE_TIMEOUT_MS, resolve);
-    await promise;
+    await this.#channels.retire();
   }
 
   /** The session has ended: resets every stream. */
   end(error: CodedError): void {
     this.#draining = true;
     this.#opens.end(error);
-    for (const channel of [...this.#channels]) channel.close();
-  }
-
-  async #serve(stream: ChannelStream, connect: StreamConnect): Promise<void> {
-    const served = this.#answer(stream, connect).finally(() => this.#streams.delete(served));
-    this.#streams.add(served);
-    await served;
+    this.#channels.close();
   }
 
   async #answer(stream: ChannelStream, connect: StreamConnect): Promise<void> {

@@ -1,6 +1,7 @@
 import { ControlChannel } from "../net/control_channel.ts";
 import { type FetchHandler, type FetchUpgrade, serveFetch } from "../net/http/fetch_server.ts";
 import type { Logger } from "../net/log.ts";
+import { Running } from "../net/running.ts";
 import type { TlsConnection } from "../net/tls_front.ts";
 import { acceptUpgrade } from "../net/upgrade.ts";
 import { CodedError, toCodedError } from "../protocol/errors.ts";
@@ -26,7 +27,7 @@ const MAX_BODY_BYTES = 16 * 1024;
 export class TunnelEndpoint {
   readonly #parts: TunnelEndpointParts;
   readonly #api: FetchHandler;
-  readonly #running = new Set<Promise<void>>();
+  readonly #running = new Running();
   readonly #ending = new AbortController();
   #draining = false;
 
@@ -49,15 +50,14 @@ export class TunnelEndpoint {
   /** Resets every connection that belongs to no session, and settles when none is being dealt with. */
   async cut(): Promise<void> {
     this.#ending.abort();
-    while (this.#running.size > 0) await Promise.all(this.#running);
+    await this.#running.idle();
   }
 
   #track(work: Promise<void>, { duplex, peer }: TlsConnection): void {
-    const running = work.catch((error) => {
+    void this.#running.add(work.catch((error) => {
       duplex.reset(error);
       this.#parts.log.warn("tunnel connection cut", { from: peer.address, reason: String(error) });
-    }).finally(() => this.#running.delete(running));
-    this.#running.add(running);
+    }));
   }
 
   async #serve(connection: TlsConnection): Promise<void> {
