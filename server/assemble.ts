@@ -158,6 +158,7 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
 
   certificates.onChange = () => void sessions.retryRefused();
   services.onFreed = soon(() => void sessions.retryRefused());
+  services.onRenamed = soon(() => mesh.recheck());
   const dns = createDns(options.domains);
   const looks = stack.use(
     new DomainLooks({

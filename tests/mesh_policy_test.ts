@@ -221,6 +221,28 @@ Deno.test("a service name belongs to the owner who has it: another's rule waits,
   assert.equal(two.connections.length, 1);
 });
 
+Deno.test("a service that gets another name is another one to the policy: who may not reach it by that is cut", async () => {
+  await using echo = await echoTarget();
+  await using server = await startServer({
+    mesh: { policy: [{ from: ["owner:bob"], to: ["service:public"], action: "allow" }] },
+  });
+  await using there = await tunnelOf(server, { owner: "alice" });
+  await using mate = await tunnelOf(server, { owner: "alice" });
+  await using stranger = await tunnelOf(server, { owner: "bob" });
+  const { port } = await there.tunnel.request("port.allocate", {});
+  const rule = { kind: "tcp", port, target: echo.address, private: true } as const;
+  await there.publish([{ ...rule, service: "public" }]);
+  const [near = 0] = await openDoors(mate, portMap(`x:${port}`));
+  const [far = 0] = await openDoors(stranger, portMap(`x:${port}`));
+  await using ours = await connectTcp(near);
+  await using theirs = await connectTcp(far);
+  assert.ok(await answers(ours) && await answers(theirs));
+  await there.publish([{ ...rule, service: "internal" }]);
+  assert.equal((await theirs.readToEnd()).end, "reset");
+  assert.ok(await answers(ours));
+  assert.equal(await attempt(stranger, `x:${port}`), "E4020");
+});
+
 Deno.test("tunnels of one owner share a service: new streams take turns, and go to those that are left", async () => {
   await using one = await tcpTarget((wire) => wire.send("one"));
   await using two = await tcpTarget((wire) => wire.send("two"));

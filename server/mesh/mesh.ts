@@ -17,6 +17,7 @@ import type { MeshEdge } from "../edge/mesh_visit.ts";
 import { openHttpRule } from "./open_http_rule.ts";
 import { openTcpRule } from "./open_tcp_rule.ts";
 import type { OwnAddresses } from "./own_addresses.ts";
+import type { RuleAsked } from "./policy_target.ts";
 import { HTTPS_PORT, type Resolved, resolveDestination } from "./resolve_destination.ts";
 import { type RunningStream, RunningStreams } from "./running_streams.ts";
 import type { Services } from "./services.ts";
@@ -44,6 +45,7 @@ export interface MeshConnection {
 }
 
 type Opened = Omit<MeshConnection, "cut">;
+type AskedRule = Required<RuleAsked>;
 
 /** Several tunnels may offer one service: so many are tried when they cannot be reached. */
 const MAX_TRIES = 3;
@@ -160,6 +162,11 @@ export class Mesh {
     else this.access.allowedOf(identity, resolved.rules, askedOf(destination));
   }
 
+  /** What rules are has changed: ends the running streams that are not allowed any more. */
+  recheck(): void {
+    this.#running.check();
+  }
+
   /** A tunnel has another owner or other tags. */
   updateTunnel(tunnel: MeshTunnel): void {
     this.#running.update(tunnel);
@@ -219,13 +226,13 @@ export class Mesh {
     throw failure;
   }
 
-  #openRule(stream: RunningStream, rule: PublishedRule, { secure }: { secure: boolean }): Promise<Duplex> | Duplex {
+  #openRule(stream: RunningStream, rule: PublishedRule, asked: AskedRule): Promise<Duplex> | Duplex {
     if (rule.rule.kind === "tcp") return openTcpRule(stream, rule);
-    return openHttpRule(stream, rule, { ...this.#parts, secure, access: () => this.access });
+    return openHttpRule(stream, rule, { ...this.#parts, asked, access: () => this.access });
   }
 }
 
-function askedOf({ host, port }: Destination): { host: string; secure: boolean } {
+function askedOf({ host, port }: Destination): AskedRule {
   return { host, secure: port === HTTPS_PORT };
 }
 

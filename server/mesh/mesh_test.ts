@@ -295,6 +295,17 @@ Deno.test("a connection that was opened for one site gives no other that the pol
   assert.match(await ask(duplex, "secret.example.test"), /E4020/);
 });
 
+Deno.test("a name that a line allows below a site goes on after an edit of another line", async () => {
+  const policy = [{ from: ["tag:ci"], to: ["host:sub.wiki.example.test"], action: "allow" }] as const;
+  await using setup = setUpMesh({ mesh: { policy } });
+  setup.online(httpRule(DATABASE, "wiki.example.test", {}, site("wiki")), { below: true });
+  const duplex = await open(setup, "sub.wiki.example.test:80", BOB);
+  await duplex.write(encode("GET / HTTP/1.1\r\nHost: sub.wiki.example.test\r\n\r\n"));
+  assert.match(new TextDecoder().decode((await duplex.read())!), /^HTTP\/1\.1 200 /);
+  setup.mesh.update({ policy: [...policy, { from: ["tag:db"], to: ["*"], action: "deny" }] });
+  assert.match(await ask(duplex, "sub.wiki.example.test"), /^HTTP\/1\.1 200 /);
+});
+
 Deno.test("a redirect to HTTPS and an offline target are answered as for a visitor", async () => {
   await using setup = setUpMesh();
   setup.online(httpRule(DATABASE, "wiki.example.test", { redirect: true }, site("wiki")));

@@ -11,6 +11,8 @@ interface NamedService {
 export class Services {
   /** Told when a service name is free that somebody else had wanted. */
   onFreed: () => void = () => {};
+  /** Told when an edit gives a rule another service name: the policy may say something else of it. */
+  onRenamed: () => void = () => {};
   readonly #all = new Set<PublishedRule>();
   readonly #byPort = new Map<number, PublishedRule>();
   readonly #byName = new Map<string, NamedService>();
@@ -37,7 +39,9 @@ export class Services {
 
   /** An edit gives the rule this service name, or none. @throws {CodedError} SERVICE_TAKEN; then nothing has changed */
   rename(published: PublishedRule, name: string | undefined): void {
-    if (this.#names.get(published) !== name) this.#name(published, name);
+    if (this.#names.get(published) === name) return;
+    this.#name(published, name);
+    this.onRenamed();
   }
 
   /** The rule is gone. */

@@ -36,7 +36,7 @@ export interface MeshSetup extends AsyncDisposable {
   readonly router: Router;
   readonly metrics: Metrics;
   /** Publishes a rule. */
-  online(rule: PublishedRule): PublishedRule;
+  online(rule: PublishedRule, options?: { below?: boolean }): PublishedRule;
   /** Takes it back, as the end of its session does. */
   offline(rule: PublishedRule): void;
 }
@@ -79,11 +79,11 @@ export function setUpMesh(options: MeshSetupOptions = {}): MeshSetup {
   }, options.mesh ?? {});
   return {
     ...{ mesh, services, router, metrics },
-    online(rule) {
+    online(rule, { below = false } = {}) {
       services.add(rule);
       if (rule.rule.kind === "http") {
         rule.upstreams = new HttpUpstreams(rule);
-        router.add(rule.rule.domain, rule, { below: false, hidden: rule.rule.private === true });
+        router.add(rule.rule.domain, rule, { below, hidden: rule.rule.private === true });
       }
       return rule;
     },
