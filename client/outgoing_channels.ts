@@ -139,7 +139,7 @@ export class OutgoingChannels {
   /** A channel that was heard of lately; one that may be dead is pinged and left to the sweep. */
   #takeIdle(): DataChannel | undefined {
     const tooOld = performance.now() - LIVENESS.silenceMs - LIVENESS.pongMs;
-    const at = this.#idle.findLastIndex(({ heardAt }) => heardAt >= tooOld);
+    const at = this.#idle.findLastIndex(({ liveness }) => liveness.heardAt >= tooOld);
     return at < 0 ? undefined : this.#idle.splice(at, 1)[0];
   }
 

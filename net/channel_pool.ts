@@ -4,6 +4,7 @@ import { ChannelSet } from "./channel_set.ts";
 import type { DataChannel } from "./data_channel.ts";
 import { Deadline } from "./deadline.ts";
 import type { MaybePromise } from "./duplex.ts";
+import type { LivenessLimits } from "./liveness.ts";
 
 /** Idle channels kept ready while there is traffic. */
 const MIN_IDLE = 4;
@@ -19,7 +20,7 @@ const PEAK_HALF_LIFE_MS = 60_000;
 const RETIRE_TIMEOUT_MS = 2_000;
 
 /** What a pool needs to know. */
-export interface ChannelPoolOptions {
+export interface ChannelPoolOptions extends LivenessLimits {
   /** Asks the peer to open that many more. */
   ask: (count: number) => void;
   /** Frees an idle channel that is attached to a keep-alive connection; false when there is none. */
@@ -30,8 +31,6 @@ export interface ChannelPoolOptions {
   queue: number;
   /** Channels that the session has beside those of the pool. @default none */
   others?: () => number;
-  silenceMs: number;
-  pongMs: number;
 }
 
 interface Waiter {
@@ -184,7 +183,7 @@ export class ChannelPool {
     const tooOld = performance.now() - this.#options.silenceMs - this.#options.pongMs;
     for (let at = this.#idle.length - 1; at >= 0; at--) {
       const channel = this.#idle[at]!;
-      if (channel.heardAt < tooOld) continue;
+      if (channel.liveness.heardAt < tooOld) continue;
       this.#idle.splice(at, 1);
       return channel;
     }

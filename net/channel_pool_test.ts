@@ -67,7 +67,7 @@ class Pooled implements Disposable {
 
   /** All channels were heard of by then. */
   hear(now: number): void {
-    for (const channel of this.peers.keys()) channel.heardAt = now;
+    for (const channel of this.peers.keys()) channel.liveness.heardAt = now;
   }
 
   [Symbol.dispose](): void {
@@ -251,7 +251,7 @@ Deno.test("a channel that was not heard of for 35 s is not handed out before it 
   using pooled = new Pooled();
   const [old, fresh] = pooled.add(2);
   assert.ok(old !== undefined && fresh !== undefined);
-  for (const channel of [old, fresh]) channel.heardAt -= 36_000;
+  for (const channel of [old, fresh]) channel.liveness.heardAt -= 36_000;
   const waiting = pooled.pool.acquire();
   assert.ok(waiting instanceof Promise);
   // A stream that has just ended may have been silent for long, too.
@@ -260,7 +260,7 @@ Deno.test("a channel that was not heard of for 35 s is not handed out before it 
   pooled.pool.sweep(performance.now());
   assert.equal((await pooled.peer(fresh).next())?.opcode, OPCODE.ping);
   await pooled.peer(fresh).send(OPCODE.pong);
-  while (performance.now() - fresh.heardAt > 30_000) await new Promise((resolve) => setTimeout(resolve, 0));
+  while (performance.now() - fresh.liveness.heardAt > 30_000) await new Promise((resolve) => setTimeout(resolve, 0));
   pooled.pool.sweep(performance.now());
   assert.equal(await waiting, fresh);
 });

@@ -1,5 +1,6 @@
 import type { DataChannel } from "./data_channel.ts";
 import { Deadline } from "./deadline.ts";
+import type { LivenessLimits } from "./liveness.ts";
 
 /** A peer that does not close a retired channel in this time has lost it. */
 const RETIRE_TIMEOUT_MS = 2_000;
@@ -29,7 +30,7 @@ export class ChannelSet implements Iterable<DataChannel> {
   }
 
   /** Once a second: pings what was silent, closes what stays silent. */
-  checkLiveness(now: number, limits: { silenceMs: number; pongMs: number }): void {
+  checkLiveness(now: number, limits: LivenessLimits): void {
     for (const channel of [...this.#channels]) channel.checkLiveness(now, limits);
   }
 

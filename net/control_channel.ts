@@ -1,5 +1,5 @@
 import { ProtocolError } from "../protocol/errors.ts";
-import { encodeFrame, FrameDecoder, OPCODE, type Opcode } from "../protocol/frame.ts";
+import { FrameDecoder, OPCODE } from "../protocol/frame.ts";
 import { MAX_CONTROL_MESSAGE_BYTES, MAX_FRAGMENTS } from "../protocol/limits.ts";
 import {
   type ControlMessage,
@@ -9,6 +9,7 @@ import {
 } from "../protocol/message.ts";
 import { Deadline } from "./deadline.ts";
 import type { Duplex } from "./duplex.ts";
+import { FrameEncoder } from "./frame_encoder.ts";
 import { PingPong } from "./ping_pong.ts";
 
 /** A message larger than one frame of the 16-bit length form goes out in pieces of this size. */
@@ -39,7 +40,7 @@ export class ControlChannel {
   heardAt: number = performance.now();
   readonly closed: Promise<void>;
   readonly #transport: Duplex;
-  readonly #options: ControlChannelOptions;
+  readonly #frames: FrameEncoder;
   readonly #decoder: FrameDecoder;
   readonly #pingPong: PingPong;
   /** Who waits for a sign of life, and is told whether one came. */
@@ -57,12 +58,12 @@ export class ControlChannel {
 
   constructor(transport: Duplex, options: ControlChannelOptions) {
     this.#transport = transport;
-    this.#options = options;
+    this.#frames = new FrameEncoder(options);
     this.closed = transport.closed;
     this.#decoder = new FrameDecoder({ masked: !options.client, maxPayloadBytes: MAX_CONTROL_MESSAGE_BYTES });
     if (options.initial !== undefined) this.#decoder.push(options.initial);
     this.#pingPong = new PingPong({
-      write: (opcode, payload) => transport.write(this.#frame(opcode, payload)),
+      write: (opcode, payload) => transport.write(this.#frames.frame(opcode, payload)),
       onFailed: () => {
         // Whoever receives sees that the connection is gone.
       },
@@ -133,7 +134,7 @@ export class ControlChannel {
     using _deadline = new Deadline(CLOSE_TIMEOUT_MS, () => this.#transport.reset());
     try {
       await this.#sending;
-      await this.#transport.write(this.#frame(OPCODE.close, new Uint8Array([0x03, 0xe8]))); // 1000, normal closure
+      await this.#transport.write(this.#frames.frame(OPCODE.close, new Uint8Array([0x03, 0xe8]))); // 1000, normal closure
       await this.#transport.closeWrite();
       // Until the peer has ended too: to cut on unread bytes could destroy what we sent last.
       while (await (this.#reading ?? this.#transport.read()) !== null);
@@ -161,7 +162,7 @@ export class ControlChannel {
   async #sendFragments(bytes: Uint8Array): Promise<void> {
     for (let at = 0; at === 0 || at < bytes.length; at += FRAGMENT_BYTES) {
       const piece = bytes.subarray(at, at + FRAGMENT_BYTES);
-      const frame = this.#frame(at === 0 ? OPCODE.text : OPCODE.continuation, piece);
+      const frame = this.#frames.frame(at === 0 ? OPCODE.text : OPCODE.continuation, piece);
       if (at + piece.length < bytes.length) frame[0]! &= 0x7f;
       await this.#transport.write(frame);
     }
@@ -227,12 +228,6 @@ export class ControlChannel {
     if (decoder.opcode === OPCODE.close) return true;
     this.#pingPong.take(decoder.opcode, payload);
     return false;
-  }
-
-  #frame(opcode: Opcode, payload: Uint8Array): Uint8Array {
-    const { client, secure } = this.#options;
-    if (!client || secure) return encodeFrame(payload, { opcode, masked: client });
-    return encodeFrame(payload, { opcode, masked: true, key: crypto.getRandomValues(new Uint8Array(4)) });
   }
 }
 

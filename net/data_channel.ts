@@ -1,21 +1,14 @@
-import { allocate } from "../protocol/allocate.ts";
 import type { Destination } from "../protocol/destination.ts";
 import { type CodedError, ProtocolError, StreamResetError } from "../protocol/errors.ts";
-import {
-  encodeFrame,
-  FRAME_HEADER_ROOM_BYTES,
-  frameHeaderBytes,
-  maskFrame,
-  OPCODE,
-  writeFrameHeader,
-} from "../protocol/frame.ts";
-import { MAX_DATA_PAYLOAD_BYTES } from "../protocol/limits.ts";
+import { OPCODE } from "../protocol/frame.ts";
 import { StreamDecoder } from "../protocol/stream_decoder.ts";
 import type { StreamConnect, StreamMessage, StreamOpen } from "../protocol/stream_message.ts";
 import { ChannelStream, type StreamCarrier } from "./channel_stream.ts";
 import { Deadline } from "./deadline.ts";
 import type { Duplex, MaybePromise } from "./duplex.ts";
+import { FrameEncoder } from "./frame_encoder.ts";
 import { LentChunks } from "./lent_chunks.ts";
+import { Liveness, type LivenessLimits } from "./liveness.ts";
 import { PingPong } from "./ping_pong.ts";
 
 /** An `rst` that cannot be written in this time is not waited for: the connection closes, which says the same. */
@@ -45,27 +38,19 @@ export interface DataChannelOptions {
 
 /** One pooled WebSocket, carrying one stream at a time. */
 export class DataChannel implements StreamCarrier {
-  /** Milliseconds of `performance.now()` at which the peer was last heard. */
-  heardAt: number = performance.now();
+  readonly liveness: Liveness = new Liveness();
   readonly #transport: Duplex;
   readonly #options: DataChannelOptions;
+  readonly #frames: FrameEncoder;
   readonly #decoder: StreamDecoder;
   readonly #pingPong: PingPong;
   readonly #lent: LentChunks;
   #stream: ChannelStream | null = null;
   #closed = false;
-  /** Somebody waits for bytes: only then does the peer's silence mean anything. */
-  #listening = false;
-  #pingedAt: number | null = null;
-  /** When a check first found us listening in vain since the last byte or the last time we were held back. */
-  #quietSince: number | null = null;
   /** The read of the idle channel. */
   #parked: Promise<void> | null = null;
   /** What arrived for a stream that was opened while the idle channel was already reading. */
   #kept: Uint8Array | StreamMessage | null = null;
-  /** Whether something was written since the last check, and when such a check was last made. */
-  #wrote = false;
-  #wroteAt: number = performance.now();
   /** The stream was reset: what still comes is discarded until the peer closes. */
   #aborted = false;
 
@@ -74,8 +59,9 @@ export class DataChannel implements StreamCarrier {
     this.#transport = transport;
     this.#options = options;
     this.#lent = new LentChunks(transport);
+    this.#frames = new FrameEncoder(options);
     this.#pingPong = new PingPong({
-      write: (opcode, payload) => this.#write(this.#encode(opcode, payload)),
+      write: (opcode, payload) => this.#write(this.#frames.frame(opcode, payload)),
       onFailed: () => this.close(),
     });
     this.#decoder = new StreamDecoder({
@@ -114,29 +100,17 @@ export class DataChannel implements StreamCarrier {
     return this.#open({ kind: "connect", destination });
   }
 
-  /**
-   * Pings when for `silenceMs` nothing was heard from the peer, or nothing sent to it: a peer whose ping is stuck behind bytes that
-   * we take in slowly learns from ours that we live. Closes when nothing came for `pongMs` after a ping.
-   */
-  checkLiveness(now: number, limits: { silenceMs: number; pongMs: number }): void {
+  /** Pings a peer that was silent, and closes when it stays so: as {@link Liveness.judge} decides. */
+  checkLiveness(now: number, limits: LivenessLimits): void {
     if (this.#closed) return;
-    if (this.#wrote) {
-      this.#wrote = false;
-      this.#wroteAt = now;
-    }
-    // A reader that is held back cannot hear the peer, and must not judge it; its own pings still tell the peer that it lives.
-    this.#quietSince = this.#listening ? this.#quietSince ?? now : null;
-    if (this.#pingedAt !== null && this.#quietSince !== null) {
-      if (now - Math.max(this.#pingedAt, this.#quietSince) >= limits.pongMs) return this.close();
-    }
-    const since = this.#pingedAt === null ? this.heardAt : Math.max(this.heardAt, this.#pingedAt);
-    if (now - since >= limits.silenceMs || now - this.#wroteAt >= limits.silenceMs) this.ping(now);
+    const verdict = this.liveness.judge(now, limits);
+    if (verdict === "gone") this.close();
+    else if (verdict === "ping") this.ping(now);
   }
 
   /** Sends a ping now; whether it is answered is judged by {@link checkLiveness}. */
   ping(now: number): void {
-    this.#pingedAt = now;
-    this.#wroteAt = now;
+    this.liveness.onPing(now);
     this.#pingPong.ping();
   }
 
@@ -157,15 +131,12 @@ export class DataChannel implements StreamCarrier {
 
   /** Sends bytes, at most {@link MAX_WRITE_BYTES}, as binary frames in one write; into `headroom` bytes in front the header may go. */
   sendBytes(bytes: Uint8Array, headroom: number): MaybePromise<void> {
-    const masked = this.#options.client;
-    const inPlace = headroom >= FRAME_HEADER_ROOM_BYTES && bytes.length <= MAX_DATA_PAYLOAD_BYTES &&
-      (!masked || this.#options.secure);
-    return this.#write(inPlace ? frameInPlace(bytes, masked) : this.#encodeBytes(bytes));
+    return this.#write(this.#frames.data(bytes, headroom));
   }
 
   /** Sends a stream message. */
   sendMessage(message: StreamMessage): MaybePromise<void> {
-    return this.#write(this.#encode(OPCODE.text, ENCODER.encode(JSON.stringify(message))));
+    return this.#write(this.#frames.frame(OPCODE.text, ENCODER.encode(JSON.stringify(message))));
   }
 
   /**
@@ -184,7 +155,7 @@ export class DataChannel implements StreamCarrier {
       if (event !== null) return event;
       const chunk = this.#transport.read();
       if (chunk instanceof Promise) {
-        this.#listening = true;
+        this.liveness.listening = true;
         return chunk.then(this.#feed);
       }
       this.#feed(chunk);
@@ -244,7 +215,7 @@ export class DataChannel implements StreamCarrier {
         await this.sendMessage({ kind: "rst", code: error.code, message: error.message.slice(0, 1024) });
       }
       await this.#transport.closeWrite();
-      if (this.#listening) return; // Who waits for bytes already discards them from now on, and closes at the end.
+      if (this.liveness.listening) return; // Who waits for bytes already discards them from now on, and closes at the end.
       while (await this.#transport.read() !== null);
     } catch {
       // The connection is gone, which says the same as the rst.
@@ -334,7 +305,7 @@ export class DataChannel implements StreamCarrier {
   async #receiveLater(first: Promise<Uint8Array | null>): Promise<Uint8Array | StreamMessage> {
     let pending: MaybePromise<Uint8Array | null> = first;
     for (;;) {
-      this.#listening = true;
+      this.liveness.listening = true;
       this.#feed(pending instanceof Promise ? await pending : pending);
       const event = this.#decode();
       if (event !== null) return event;
@@ -343,13 +314,11 @@ export class DataChannel implements StreamCarrier {
   }
 
   readonly #feed = (chunk: Uint8Array | null): void => {
-    this.#listening = false;
+    this.liveness.listening = false;
     if (chunk === null) throw new StreamResetError("The channel was closed in the middle of a stream");
     const now = performance.now();
-    this.#pingPong.noteSilence(now - this.heardAt);
-    this.heardAt = now;
-    this.#pingedAt = null;
-    this.#quietSince = null;
+    this.#pingPong.noteSilence(now - this.liveness.heardAt);
+    this.liveness.onHeard(now);
     this.#lent.begin(chunk);
     this.#decoder.push(chunk);
   };
@@ -371,32 +340,9 @@ export class DataChannel implements StreamCarrier {
     }
   }
 
-  #encode(opcode: (typeof OPCODE)[keyof typeof OPCODE], payload: Uint8Array): Uint8Array {
-    const masked = this.#options.client;
-    if (!masked || this.#options.secure) return encodeFrame(payload, { opcode, masked });
-    return encodeFrame(payload, { opcode, masked, key: randomKey() });
-  }
-
-  /** Bytes as frames, copied once; of equal size, since a receiver hands on each: 64 KiB are two halves, not one and a byte. */
-  #encodeBytes(bytes: Uint8Array): Uint8Array {
-    const masked = this.#options.client;
-    const count = Math.ceil(bytes.length / MAX_DATA_PAYLOAD_BYTES);
-    const size = Math.ceil(bytes.length / count);
-    const buffer = allocate(bytes.length + count * FRAME_HEADER_ROOM_BYTES);
-    let start = buffer.length;
-    for (let at = (count - 1) * size; at >= 0; at -= size) {
-      const piece = count === 1 ? bytes : bytes.subarray(at, at + size);
-      const payloadAt = start - piece.length;
-      buffer.set(piece, payloadAt);
-      start = writeFrameHeader(buffer, payloadAt, piece.length, { opcode: OPCODE.binary, masked });
-      if (masked && !this.#options.secure) maskFrame(buffer, payloadAt, piece.length, randomKey());
-    }
-    return buffer.subarray(start);
-  }
-
   #write(frame: Uint8Array): MaybePromise<void> {
     if (this.#closed) throw new StreamResetError("Cannot write as the channel is closed");
-    this.#wrote = true;
+    this.liveness.wrote = true;
     return this.#transport.write(frame);
   }
 
@@ -406,16 +352,4 @@ export class DataChannel implements StreamCarrier {
     this.#stream?.onChannelClosed();
     this.#options.onClosed?.(this, violation);
   }
-}
-
-/** A frame whose header is written into the bytes in front of its payload. */
-function frameInPlace(bytes: Uint8Array, masked: boolean): Uint8Array {
-  const headerBytes = frameHeaderBytes(bytes.length, masked);
-  const frame = new Uint8Array(bytes.buffer, bytes.byteOffset - headerBytes, headerBytes + bytes.length);
-  writeFrameHeader(frame, headerBytes, bytes.length, { opcode: OPCODE.binary, masked });
-  return frame;
-}
-
-function randomKey(): Uint8Array {
-  return crypto.getRandomValues(new Uint8Array(4));
 }

@@ -737,7 +737,7 @@ Deno.test("checkLiveness() pings after silence, and closes when nothing comes", 
   const tested = channelOf("opener");
   const { channel, peer, told } = tested;
   await settle();
-  const start = channel.heardAt;
+  const start = channel.liveness.heardAt;
   channel.checkLiveness(start + 24_000, LIVENESS);
   channel.checkLiveness(start + 26_000, LIVENESS);
   assert.equal((await peer.next())?.opcode, OPCODE.ping);
@@ -754,7 +754,7 @@ Deno.test("checkLiveness() is content with any byte after its ping", async () =>
   const tested = channelOf("opener");
   const { channel, peer } = tested;
   await settle();
-  const start = channel.heardAt;
+  const start = channel.liveness.heardAt;
   channel.checkLiveness(start + 26_000, LIVENESS);
   await peer.next();
   await peer.raw(Uint8Array.of(0x8a)); // Half a pong.
@@ -799,7 +799,7 @@ Deno.test("checkLiveness() pings when we only listen, so that a peer whose pings
     // Bytes come every second: the peer is not silent at all.
     await peer.send(OPCODE.binary, BYTES);
     assert.deepEqual(await stream.read(), BYTES);
-    channel.heardAt = start + seconds * 1000;
+    channel.liveness.heardAt = start + seconds * 1000;
     channel.checkLiveness(start + seconds * 1000, LIVENESS);
   }
   stream.reset();
@@ -831,7 +831,7 @@ Deno.test("a peer's pings that piled up while nothing was read are no flood, for
   const tested = channelOf("answerer");
   const { channel, peer, told } = tested;
   const stream = await openedStream(tested);
-  channel.heardAt -= 3_600_000;
+  channel.liveness.heardAt -= 3_600_000;
   await peer.raw(...repeat(144, peer.frame(OPCODE.ping)), peer.frame(OPCODE.binary, BYTES));
   assert.deepEqual(await stream.read(), BYTES);
   assert.deepEqual(told.closed, []);
