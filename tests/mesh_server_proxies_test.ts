@@ -11,6 +11,7 @@ import {
   run,
   type ServerSetup,
   spawn,
+  spawnSpokes,
   startServer,
   startTunnel,
   tcpTarget,
@@ -363,4 +364,25 @@ Deno.test("without ports the mesh is for clients alone, and a port that is taken
     kind: "LISTEN_FAILED",
     message: /another program uses it/,
   });
+});
+
+Deno.test("spokes start says where its proxies listen; connect counts at once, a port after a restart", async () => {
+  await using spokes = await spawnSpokes({ yaml: `mesh: { socks: { listen: "127.0.0.1:0" } }\n` });
+  const { fields } = await spokes.log.waitFor("ready");
+  const port = Number(/^127\.0\.0\.1:(\d+)$/.exec(`${fields.socks}`)?.[1]);
+  assert.deepEqual([fields.socksTls, fields.connectTls], [undefined, undefined]);
+  await using program = await connectTcp(port);
+  await program.send(Uint8Array.of(5, 1, 0));
+  assert.deepEqual((await program.readToEnd()).text, "\x05\xff");
+  const text = await Deno.readTextFile(spokes.config);
+  await Deno.writeTextFile(spokes.config, text.replace(/^mesh:.*$/m, "mesh: { connect: on }"));
+  const { fields: { hint } } = await spokes.log.waitFor("the configuration was edited");
+  assert.match(`${hint}`, /without the ports of its proxies: restart/);
+  await spokes.log.waitFor("mesh updated");
+  await using asking = await connectTcp(spokes.httpPort);
+  await asking.send("CONNECT x.test:1 HTTP/1.0\r\n\r\n");
+  assert.match((await asking.readToEnd()).text, /^HTTP\/1\.1 407 /);
+  await using still = await connectTcp(port);
+  await still.send(Uint8Array.of(5, 1, 0));
+  assert.deepEqual((await still.readToEnd()).text, "\x05\xff");
 });
