@@ -10,7 +10,6 @@ export const PROGRAMS: Readonly<Record<string, string>> = {
   "faketime": "faketime",
   "iperf3": "iperf3",
   "mariadb": "mariadb-client",
-  "mariadb-install-db": "mariadb-server",
   "mariadbd": "mariadb-server",
   "microsocks": "microsocks",
   "nc": "netcat-openbsd",
