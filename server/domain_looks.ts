@@ -34,6 +34,9 @@ const LATE_LOOK_MS = 10 * 60_000;
 const LOOKS_AT_ONCE = 8;
 /** Looks that one tunnel may ask for at once: a person asks for one. */
 const ASKED_AT_ONCE = 4;
+/** Looks that a tunnel with its one-shots may ask for in a minute: `--wait` for ten domains. The DNS of others is asked in our name. */
+const ASKED_PER_MINUTE = 120;
+const MINUTE_MS = 60_000;
 
 /** Looks for the TXT records of the domains that tunnels have asked for; one that is right makes the domain the tunnel's. */
 export class DomainLooks implements AsyncDisposable {
@@ -44,6 +47,8 @@ export class DomainLooks implements AsyncDisposable {
   readonly #running = new Map<string, Promise<void>>();
   /** What was last seen; only requests that stand have an entry. */
   readonly #looks = new Map<string, Look>();
+  /** Looks that were asked for in this minute, by family. */
+  #asked = { minute: 0, counts: new Map<string, number>() };
   #ticking: Promise<void> | null = null;
 
   constructor(parts: DomainLooksParts) {
@@ -62,6 +67,7 @@ export class DomainLooks implements AsyncDisposable {
     if (asked >= ASKED_AT_ONCE && !this.#running.has(keyOf(request))) {
       throw new CodedError("LIMIT_EXCEEDED", `The server looks for ${ASKED_AT_ONCE} records of this tunnel already`);
     }
+    if (!this.#running.has(keyOf(request))) this.#countAsked(request.family);
     await this.#look(request);
   }
 
@@ -76,6 +82,19 @@ export class DomainLooks implements AsyncDisposable {
     this.#ending.abort();
     await this.#ticking;
     await Promise.all(this.#running.values());
+  }
+
+  #countAsked(family: string): void {
+    const minute = Math.floor(this.#now() / MINUTE_MS);
+    if (minute !== this.#asked.minute) this.#asked = { minute, counts: new Map() };
+    const count = this.#asked.counts.get(family) ?? 0;
+    if (count >= ASKED_PER_MINUTE) {
+      throw new CodedError(
+        "LIMIT_EXCEEDED",
+        `This tunnel has asked for ${ASKED_PER_MINUTE} looks in this minute: wait`,
+      );
+    }
+    this.#asked.counts.set(family, count + 1);
   }
 
   async #tick(): Promise<void> {

@@ -361,6 +361,28 @@ Deno.test("at most 8 records are looked for at once, and one tunnel asks for at 
   assert.deepEqual([most, asked], [8, 20]);
 });
 
+Deno.test("a tunnel and its one-shots ask for 120 looks in a minute, whatever they ask for", async () => {
+  await using setup = await setUpSessions();
+  const tunnel = await setup.enrolled();
+  const child = await setup.state.tunnels.createTemporary(tunnel, {});
+  const another = await setup.enrolled();
+  for (let asked = 0; asked < 120; asked++) {
+    const by = asked % 2 === 0 ? tunnel : child.tunnel;
+    const domain = `d${asked}.example.org`;
+    await setup.proofs.add(by, domain);
+    await setup.proofs.verify(by, domain);
+    await setup.proofs.remove(by, domain);
+  }
+  for (const by of [tunnel, child.tunnel]) {
+    await setup.proofs.add(by, DOMAIN);
+    await assertFails(setup.proofs.verify(by, DOMAIN), "LIMIT_EXCEEDED");
+  }
+  await setup.proofs.add(another, DOMAIN);
+  assert.equal((await setup.proofs.verify(another, DOMAIN)).status, "pending");
+  setup.clock.now += MINUTE_MS;
+  assert.equal((await setup.proofs.verify(tunnel, DOMAIN)).status, "pending");
+});
+
 Deno.test("the end of the server ends what is being looked for", async () => {
   await using setup = await setUpSessions();
   const tunnel = await setup.enrolled();
