@@ -115,6 +115,7 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
   });
   certificates.onChange = () => void sessions.retryRefused();
   services.onFreed = soon(() => void sessions.retryRefused());
+  services.onRenamed = soon(() => mesh.recheck());
   const proofs = openDomainProofs(options, { state, sessions, hostname, log }, stack);
   const authenticator = new Authenticator({ state, metrics, log });
   const endpoint = new TunnelEndpoint({
