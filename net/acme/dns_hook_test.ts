@@ -111,6 +111,18 @@ for (
   });
 }
 
+Deno.test({
+  name: "a hook of another user is not run, also not by root (security R15)",
+  ignore: !POSIX || Deno.uid() !== 0, // Nobody else can give a file away.
+  async fn() {
+    await using file = await script(`echo ran >out`);
+    await Deno.chown(file.path, 65_534, null);
+    const message = /it belongs to user 65534/;
+    await assert.rejects(hook(file.path).publish(RECORD, "v", NEVER), { kind: "DNS_HOOK_FAILED", message });
+    await assert.rejects(file.out(), Deno.errors.NotFound);
+  },
+});
+
 Deno.test("a hook in a folder where everybody may replace it is not run, nor is one that is not there", async () => {
   await using file = await script(`echo ran >out`);
   await Deno.chmod(file.folder, 0o707);

@@ -67,7 +67,8 @@ async function faultOf(path: string): Promise<string | undefined> {
     const mode = file.mode ?? 0;
     if ((mode & WRITABLE_BY_OTHERS) !== 0) return "group or others may write to it; run chmod go-w";
     if ((mode & 0o111) === 0) return "it is not executable; run chmod +x";
-    if (file.uid !== 0 && file.uid !== Deno.uid() && Deno.uid() !== 0) return `it belongs to user ${file.uid}`;
+    // Also for root, who would run what another user wrote.
+    if (file.uid !== 0 && file.uid !== Deno.uid()) return `it belongs to user ${file.uid}; run chown`;
     const open = (folder.mode ?? 0) & (0o002 | STICKY);
     return open === 0o002 ? "everybody may replace it in its folder; run chmod o-w on the folder" : undefined;
   } catch (error) {
