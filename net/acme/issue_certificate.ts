@@ -55,6 +55,7 @@ export async function issueCertificate(session: AcmeSession, request: IssueReque
 /** Answers what the CA asks, and waits until it has looked at all of it. */
 async function prove(session: AcmeSession, order: Order, request: IssueRequest): Promise<void> {
   const open = (await session.authorizations(order)).filter(({ status }) => status === "pending");
+  for (const { identifier: { value: name } } of open) requireOrdered(name, request.names);
   const asked = open.map((authorization) => pick(authorization, request.type));
   await using stack = new AsyncDisposableStack();
   const proofs = [];
@@ -72,6 +73,12 @@ async function prove(session: AcmeSession, order: Order, request: IssueRequest):
     for (const authorization of all) refuseInvalid(authorization);
     return all.every(({ status }) => status === "valid");
   });
+}
+
+/** A CA chooses neither for what we answer nor what a DNS hook is called with (security R48). @throws {AcmeError} ACME_REFUSED */
+function requireOrdered(name: string, names: readonly string[]): void {
+  if (names.includes(name) || names.includes(`*.${name}`)) return;
+  throw new AcmeError("ACME_REFUSED", `the CA asks for a proof of ${JSON.stringify(name)}, which was not ordered`);
 }
 
 type TypedChallenge = AcmeChallenge & { readonly type: ChallengeType };

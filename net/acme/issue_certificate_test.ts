@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { accountKey } from "./account_key.ts";
 import { AcmeSession } from "./acme_session.ts";
+import { Challenges } from "./challenges.ts";
 import { issueCertificate } from "./issue_certificate.ts";
 import type { ChallengeType } from "./proof.ts";
 import { type Pebble, PEBBLE_PROGRAMS, startPebble } from "./testing/pebble.ts";
@@ -139,3 +140,27 @@ programTest(
       await assert.rejects(issue(order), reason);
     }),
 );
+
+Deno.test("a CA that asks for a proof of a name that was not ordered gets none (R48)", async () => {
+  for (const [asked, refused] of [["b.example.com", true], ["a.example.com", false], ["example.com", true]] as const) {
+    const proofs: string[] = [];
+    const challenge = { type: "dns-01", url: "", status: "pending", token: "token" };
+    const authorization = { status: "pending", identifier: { value: asked }, challenges: [challenge] };
+    const session = {
+      order: () => Promise.resolve({}),
+      authorizations: () => Promise.resolve([authorization]),
+      client: { getChallengeKeyAuthorization: () => Promise.resolve("token.thumbprint") },
+    } as unknown as AcmeSession;
+    const publish = (record: string): Promise<never> => {
+      proofs.push(record);
+      return Promise.reject(new Error("the hook was called"));
+    };
+    const issued = issueCertificate(session, {
+      ...{ names: ["a.example.com"], type: "dns-01", now: Date.now, signal: new AbortController().signal },
+      places: { challenges: new Challenges(), dns: { publish, seen: () => Promise.resolve() } },
+      onStep() {},
+    });
+    await assert.rejects(issued, refused ? { kind: "ACME_REFUSED", message: /was not ordered/ } : /hook was called/);
+    assert.deepEqual(proofs, refused ? [] : ["_acme-challenge.a.example.com"]);
+  }
+});
