@@ -4,6 +4,8 @@ import { CodedError, type ErrorName } from "../../protocol/errors.ts";
 
 /** How one address is dialled. */
 export interface DialAddressOptions {
+  /** What is told of it when it fails. */
+  readonly what: string;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
@@ -20,13 +22,13 @@ const FAILURES: ReadonlyMap<string, ErrorName> = new Map<string, ErrorName>([
  */
 export function dialAddress(
   { address, port }: { address: string; port: number },
-  { timeoutMs, signal }: DialAddressOptions,
+  { what, timeoutMs, signal }: DialAddressOptions,
 ): Promise<SocketDuplex> {
   signal.throwIfAborted();
   const { promise, resolve, reject } = Promise.withResolvers<SocketDuplex>();
   const socket = net.connect({ host: address, port, allowHalfOpen: true, noDelay: true });
   const timer = setTimeout(
-    () => fail(new CodedError("TARGET_TIMEOUT", `${address} did not answer in time`)),
+    () => fail(new CodedError("TARGET_TIMEOUT", `${what} did not answer in time`)),
     timeoutMs,
   );
   function settle(): void {
@@ -45,7 +47,7 @@ export function dialAddress(
   }
   function onError(cause: Error & { code?: string }): void {
     const kind = FAILURES.get(cause.code ?? "") ?? "TARGET_UNREACHABLE";
-    fail(new CodedError(kind, `${address}:${port} cannot be reached: ${cause.code ?? cause.message}`, { cause }));
+    fail(new CodedError(kind, `${what} cannot be reached: ${cause.code ?? cause.message}`, { cause }));
   }
   signal.addEventListener("abort", onAbort, { once: true });
   socket.once("error", onError);

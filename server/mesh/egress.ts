@@ -68,12 +68,14 @@ async function dialOneOf(
   { signal }: EgressOptions,
 ): Promise<ExternalConnection> {
   const end = performance.now() + DIAL_TIMEOUT_MS;
-  let failure = new CodedError("TARGET_TIMEOUT", `${formatDestination(destination)} did not answer in time`);
+  // Whoever asked for a name is told nothing of what it stands for.
+  const what = formatDestination(destination);
+  let failure = new CodedError("TARGET_TIMEOUT", `${what} did not answer in time`);
   for (const [tried, address] of addresses.entries()) {
     const timeoutMs = (end - performance.now()) / (addresses.length - tried);
     if (timeoutMs <= 0) break;
     try {
-      return { address, duplex: await dialAddress({ address, port: destination.port }, { timeoutMs, signal }) };
+      return { address, duplex: await dialAddress({ address, port: destination.port }, { what, timeoutMs, signal }) };
     } catch (error) {
       if (!(error instanceof CodedError) || signal.aborted) throw error;
       failure = error;
