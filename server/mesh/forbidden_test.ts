@@ -154,6 +154,19 @@ Deno.test("the names of the server are looked up again after a while, and failur
   assert.deepEqual([known("203.0.113.77"), known("203.0.113.88")], [false, true]);
 });
 
+Deno.test("as long as nothing is known of the server's names, they are looked up again soon", async () => {
+  const answers: string[][] = [[], ["203.0.113.77"]];
+  let asked = 0;
+  await using own = new OwnAddresses({
+    names: ["tunnel.example"],
+    interfaces: () => [],
+    ports: () => [],
+    lookUp: () => Promise.resolve(answers[asked++] ?? []),
+  });
+  for (const now of [0, 9_999, 10_000, 20_000]) await own.refresh(now);
+  assert.deepEqual([asked, own.has(parseAddress("203.0.113.77")!)], [2, true]);
+});
+
 function hex(v4: string): string {
   const [a = 0, b = 0, c = 0, d = 0] = v4.split(".").map(Number);
   return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`;

@@ -28,6 +28,8 @@ export function ownPlaces(
 
 /** Public addresses of a server change seldom. */
 const LOOK_UP_MS = 600_000;
+/** While nothing is known of them, what leads to the server could be taken for another host. */
+const LOOK_AGAIN_MS = 10_000;
 
 /** What is this server itself: never a legal destination (security R19). */
 export class OwnAddresses implements AsyncDisposable {
@@ -75,6 +77,7 @@ export class OwnAddresses implements AsyncDisposable {
     const found = await Promise.all(names.map((name) => lookUp(name, this.#ending.signal)));
     // While nobody answers, what was known counts.
     if (found.flat().length > 0) this.#named = canonicalSet(found.flat());
+    if (this.#named.size === 0) this.#lookedUpAt -= LOOK_UP_MS - LOOK_AGAIN_MS;
   }
 }
 
