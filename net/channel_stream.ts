@@ -13,10 +13,16 @@ type Reject = (error: CodedError) => void;
 
 /** The channel under a stream. */
 export interface StreamCarrier {
+  /** See {@link Duplex.headroom}. */
+  readonly headroom: number;
+  /** Whether `sendAll` may be used. */
+  readonly joins: boolean;
   /** Whether `receive()` most likely gives something without waiting. */
   readonly ready: boolean;
   /** Sends bytes, at most {@link MAX_WRITE_BYTES}, as binary frames in one write; into `headroom` bytes in front the header may go. */
   sendBytes(bytes: Uint8Array, headroom: number): MaybePromise<void>;
+  /** Sends several pieces as one frame. */
+  sendAll(pieces: readonly Uint8Array[], length: number): MaybePromise<void>;
   sendMessage(message: StreamMessage): MaybePromise<void>;
   /**
    * The next bytes or message of the peer's stream; or a promise, after which there may be one and `receive()` is called again.
@@ -55,12 +61,19 @@ export class ChannelStream implements Duplex {
   /** What fails when the stream is reset: a read and a write that wait. */
   readonly #waiting: { read?: Reject; write?: Reject } = {};
 
+  readonly writeAll?: (pieces: readonly Uint8Array[], length: number) => MaybePromise<void>;
+
   constructor(channel: StreamCarrier, options: { role: "opener" | "answerer" }) {
     this.#channel = channel;
+    if (channel.joins) this.writeAll = this.#writeAll;
     this.#role = options.role;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.closed = promise;
     this.#onClosed = resolve;
+  }
+
+  get headroom(): number {
+    return this.#channel.headroom;
   }
 
   /** Whether something has come that was not read. */
@@ -113,6 +126,12 @@ export class ChannelStream implements Duplex {
     this.#checkWritable();
     if (bytes.length === 0) return;
     const sent = bytes.length <= MAX_WRITE_BYTES ? this.#channel.sendBytes(bytes, headroom) : this.#writePieces(bytes);
+    if (sent instanceof Promise) return this.#interruptible("write", sent);
+  }
+
+  #writeAll(pieces: readonly Uint8Array[], length: number): MaybePromise<void> {
+    this.#checkWritable();
+    const sent = this.#channel.sendAll(pieces, length);
     if (sent instanceof Promise) return this.#interruptible("write", sent);
   }
 

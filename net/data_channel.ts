@@ -1,6 +1,6 @@
 import type { Destination } from "../protocol/destination.ts";
 import { type CodedError, ProtocolError, StreamResetError } from "../protocol/errors.ts";
-import { OPCODE } from "../protocol/frame.ts";
+import { FRAME_HEADER_ROOM_BYTES, OPCODE } from "../protocol/frame.ts";
 import { StreamDecoder } from "../protocol/stream_decoder.ts";
 import type { StreamConnect, StreamMessage, StreamOpen } from "../protocol/stream_message.ts";
 import { ChannelStream, type StreamCarrier } from "./channel_stream.ts";
@@ -82,6 +82,20 @@ export class DataChannel implements StreamCarrier {
     return this.#parked === null && (this.#decoder.hasBytes || this.#transport.ready === true);
   }
 
+  /**
+   * What is in front of received bytes may be written to: the header of their own frame, which was read, or what the transport keeps
+   * free. A client's frames have the longer headers, so that this holds for the server alone.
+   */
+  get headroom(): number {
+    const { headroom = 0 } = this.#transport;
+    return this.#options.client || headroom < FRAME_HEADER_ROOM_BYTES ? 0 : FRAME_HEADER_ROOM_BYTES;
+  }
+
+  /** Whether `sendAll` may be used. */
+  get joins(): boolean {
+    return this.#transport.writeAll !== undefined && (!this.#options.client || this.#options.secure);
+  }
+
   /** Whether a stream is on it (or was, and has not ended both ways). */
   get busy(): boolean {
     return this.#stream !== null;
@@ -132,6 +146,14 @@ export class DataChannel implements StreamCarrier {
   /** Sends bytes, at most {@link MAX_WRITE_BYTES}, as binary frames in one write; into `headroom` bytes in front the header may go. */
   sendBytes(bytes: Uint8Array, headroom: number): MaybePromise<void> {
     return this.#write(this.#frames.data(bytes, headroom));
+  }
+
+  /** Sends pieces of at most {@link JOIN_BYTES} in all as one frame in one write; settles when none of them is needed any more. */
+  sendAll(pieces: readonly Uint8Array[], length: number): MaybePromise<void> {
+    if (this.#closed) throw new StreamResetError("Cannot write as the channel is closed");
+    this.liveness.wrote = true;
+    const header = this.#frames.dataHeader(length);
+    return this.#transport.writeAll?.([header, ...pieces], header.length + length);
   }
 
   /** Sends a stream message. */

@@ -1,8 +1,10 @@
+import { MAX_DATA_PAYLOAD_BYTES } from "../protocol/limits.ts";
+
 /** A value, or a promise of it: hot paths skip the microtask when the value is at hand. */
 export type MaybePromise<T> = T | Promise<T>;
 
-/** Most that {@link Duplex.writeAll} takes at once: with what waits in a socket it is less than a stream may hold. */
-export const JOIN_BYTES = 64 * 1024;
+/** Most that {@link Duplex.writeAll} takes at once: the payload of one frame. */
+export const JOIN_BYTES: number = MAX_DATA_PAYLOAD_BYTES;
 
 /** A write of at least so much settles only when its bytes are not needed any more; smaller ones may settle earlier. */
 export const BULK_BYTES = 16 * 1024;

@@ -38,8 +38,16 @@ export class FrameEncoder {
   /** Bytes as binary frames, for one write; into `headroom` bytes in front of them the header may go. */
   data(bytes: Uint8Array, headroom: number): Uint8Array {
     const inPlace = headroom >= FRAME_HEADER_ROOM_BYTES && bytes.length <= MAX_DATA_PAYLOAD_BYTES &&
+      bytes.byteOffset >= FRAME_HEADER_ROOM_BYTES &&
       (!this.#masked || this.#secure);
     return inPlace ? frameInPlace(bytes, this.#masked) : this.#copied(bytes);
+  }
+
+  /** The header of a binary frame whose payload is written behind it; only where nothing is masked with a random key. */
+  dataHeader(length: number): Uint8Array {
+    const header = new Uint8Array(FRAME_HEADER_ROOM_BYTES);
+    const start = writeFrameHeader(header, header.length, length, { opcode: OPCODE.binary, masked: this.#masked });
+    return header.subarray(start);
   }
 
   /** Copied once; of equal size, since a receiver hands on each: 64 KiB are two halves, not one and a byte. */

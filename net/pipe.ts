@@ -1,3 +1,4 @@
+import { allocate, HEADROOM_BYTES } from "../protocol/allocate.ts";
 import { StreamResetError } from "../protocol/errors.ts";
 import { Deadline } from "./deadline.ts";
 import { BULK_BYTES, type Duplex, JOIN_BYTES, type MaybePromise } from "./duplex.ts";
@@ -47,10 +48,8 @@ export async function pipe(upstream: Duplex, downstream: Duplex, options: PipeOp
       if (bytes === null) break;
       if (from.ready !== true || to.writeAll === undefined || bytes.length > JOIN_BYTES >> 1) {
         // A small rest of a large buffer is copied, as the buffer is worth more than a copy.
-        const isRest = to.writeAll !== undefined && bytes.length < BULK_BYTES && bytes.buffer.byteLength >= JOIN_BYTES;
-        const written = isRest && to.writeAll !== undefined
-          ? to.writeAll([bytes], bytes.length)
-          : to.write(bytes, headroom);
+        const isRest = bytes.length < BULK_BYTES && bytes.buffer.byteLength >= JOIN_BYTES;
+        const written = isRest ? writeCopy(to, bytes) : to.write(bytes, headroom);
         if (written instanceof Promise) await written;
         if (isRest || bytes.length >= BULK_BYTES) from.reuse?.(bytes);
         options.onBytes?.(bytes.length, direction);
@@ -88,6 +87,13 @@ export async function pipe(upstream: Duplex, downstream: Duplex, options: PipeOp
   upstream.close();
   downstream.close();
   if (failure !== undefined) throw failure.reason;
+}
+
+function writeCopy(to: Duplex, bytes: Uint8Array): MaybePromise<void> {
+  if (to.writeAll !== undefined) return to.writeAll([bytes], bytes.length);
+  const copy = allocate(bytes.length);
+  copy.set(bytes);
+  return to.write(copy, HEADROOM_BYTES);
 }
 
 /** What is written as one. */

@@ -2,6 +2,7 @@ import { Socket, type SocketConstructorOpts } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { allocate, HEADROOM_BYTES } from "../protocol/allocate.ts";
 import { StreamResetError } from "../protocol/errors.ts";
+import { FRAME_HEADER_ROOM_BYTES } from "../protocol/frame.ts";
 import { BULK_BYTES, type Duplex, JOIN_BYTES, type MaybePromise } from "./duplex.ts";
 import { Intake } from "./intake.ts";
 
@@ -27,8 +28,10 @@ interface Handle {
 
 const NO_BUFFER = new Uint8Array(0);
 
+/** Pieces and the header of their frame. */
+const JOIN_BUFFER_BYTES = JOIN_BYTES + FRAME_HEADER_ROOM_BYTES;
 /** Memory for joining pieces; back here as soon as the kernel has taken them. */
-const joinBuffers: ArrayBuffer[] = [new ArrayBuffer(JOIN_BYTES)];
+const joinBuffers: ArrayBuffer[] = [new ArrayBuffer(JOIN_BUFFER_BYTES)];
 
 /** Join buffers that are kept, 4 MiB: as many as writes may well be under way at once. */
 const MAX_JOIN_BUFFERS = 64;
@@ -153,7 +156,7 @@ export class SocketDuplex implements Duplex {
   /** One system call for all of them: a copy costs less than a call for each, and less than the runtime's own `writev`. */
   writeAll(pieces: readonly Uint8Array[], length: number): MaybePromise<void> {
     this.#checkWritable();
-    const joined = new Uint8Array(joinBuffers.pop() ?? new ArrayBuffer(JOIN_BYTES), 0, length);
+    const joined = new Uint8Array(joinBuffers.pop() ?? new ArrayBuffer(JOIN_BUFFER_BYTES), 0, length);
     let at = 0;
     for (const piece of pieces) {
       joined.set(piece, at);
