@@ -6,8 +6,11 @@ export interface PathPrefixes {
   readonly addPrefix: string | undefined;
 }
 
-/** A segment `.` or `..`, also encoded, also as programs see it that take `\` for `/` or cut segments at `;`. */
-const DOT_SEGMENT = /(?:^|[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?:$|[/\\;]|%2f|%5c|%3b)/i;
+/**
+ * A segment `.` or `..`, also encoded, also as programs see it that take `\` for `/`, cut segments at `;` or at NUL, or drop blanks behind
+ * the dots.
+ */
+const DOT_SEGMENT = /(?:^|[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?:%0[1-9a-f]|%1[0-9a-f]|%20)*(?:$|[/\\;]|%2f|%5c|%3b|%00)/i;
 
 /**
  * A function from a request's target to the one that is sent on. The path is compared byte by byte and never decoded: `/app` is the front

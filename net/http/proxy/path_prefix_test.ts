@@ -58,6 +58,11 @@ Deno.test("a prefix is added in front of the path, behind which nothing climbs o
       ["/x%5C..%5cy", undefined],
       ["/x/..;a=b/y", undefined],
       ["/..?q", undefined],
+      ["/..%00/x", undefined],
+      ["/x/..%20%09/y", undefined],
+      ["/x/..%20", undefined],
+      ["/x/..%20%00.html", undefined],
+      ["/x/.%20file", "/v1/x/.%20file"],
       ["*", undefined],
     ] as const
   ) {
