@@ -1,4 +1,5 @@
-import type { LookUp } from "./look_up.ts";
+/** The addresses of a canonical host name, in the order in which they should be tried; none when it has none. Rejects when `signal` aborts. */
+export type LookUp = (name: string, signal: AbortSignal) => Promise<readonly string[]>;
 
 /** One name that somebody waits for. */
 interface Question {

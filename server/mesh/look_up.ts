@@ -1,10 +1,9 @@
 import { promises as dns } from "node:dns";
 import { Deadline } from "../../net/deadline.ts";
 import { createDns } from "../dns.ts";
-import { boundedLookUp } from "./bounded_look_up.ts";
+import { boundedLookUp, type LookUp } from "./bounded_look_up.ts";
 
-/** The addresses of a canonical host name, in the order in which they should be tried; none when it has none. Rejects when `signal` aborts. */
-export type LookUp = (name: string, signal: AbortSignal) => Promise<readonly string[]>;
+export type { LookUp } from "./bounded_look_up.ts";
 
 /** A resolver that follows a chain of servers needs one or two seconds; somebody waits for the stream. */
 const ANSWER_TIMEOUT_MS = 5_000;
