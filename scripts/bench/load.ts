@@ -52,7 +52,7 @@ export async function iperfGbits(
   const timeoutMs = (seconds + omitSeconds) * 1_000 + EXTRA_MS;
   let result = await runIperf();
   // It takes one client at a time, and may not have seen the end of the one before.
-  for (let again = 0; again < IPERF_TRIES && /busy/.test(result.error ?? ""); again++) {
+  for (let again = 0; again < IPERF_TRIES && /busy|control message/.test(result.error ?? ""); again++) {
     await new Promise((resolve) => setTimeout(resolve, IPERF_BUSY_MS));
     result = await runIperf();
   }
