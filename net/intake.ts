@@ -4,7 +4,11 @@ import { allocate, HEADROOM_BYTES } from "../protocol/allocate.ts";
 import { FRAME_HEADER_ROOM_BYTES } from "../protocol/frame.ts";
 import { MAX_DATA_PAYLOAD_BYTES } from "../protocol/limits.ts";
 
-/** An idle connection holds no more than this: twenty thousand of them must not hold gigabytes. */
+/** A connection begins with this much, and many never need more: twenty thousand idle ones must not hold gigabytes. */
+const FIRST_BYTES = 1024;
+/** The rest of it is read into until less than this is left. */
+const MIN_FIRST_BYTES = 512;
+/** A connection that is in use, but quiet, holds no more than this. */
 const SMALL_BYTES = 4 * 1024;
 /** The rest of a small buffer is read into until less than this is left of it. */
 const MIN_SMALL_BYTES = 1024;
@@ -33,8 +37,10 @@ export class Intake {
     buffer: () => this.#nextBuffer(),
     callback: (count) => this.#onRead(count),
   };
-  #buffer: Uint8Array<ArrayBuffer> = allocate(SMALL_BYTES);
+  /** Memory of its own: as a part of a slab it would hold all of that. */
+  #buffer: Uint8Array<ArrayBuffer> = new Uint8Array(new ArrayBuffer(HEADROOM_BYTES + FIRST_BYTES), HEADROOM_BYTES);
   #used = 0;
+  #first = true;
   #large = false;
   #largeBytes = LARGE_BYTES;
   /** Small ones in a row. */
@@ -79,7 +85,9 @@ export class Intake {
   /** Large after a read that filled its buffer, small again after a few that would have fitted a small one. */
   #nextBuffer(): Uint8Array {
     const { length } = this.#buffer;
-    if (!this.#large) {
+    if (this.#first) {
+      this.#buffer = this.#nextFirst(length);
+    } else if (!this.#large) {
       this.#large = this.#used === length;
       this.#buffer = this.#large ? largeBuffer(this.#largeBytes) : this.#nextSmall(length);
     } else if (this.#smallReads === 0) {
@@ -91,6 +99,13 @@ export class Intake {
     }
     this.#used = 0;
     return this.#buffer;
+  }
+
+  #nextFirst(length: number): Uint8Array<ArrayBuffer> {
+    const from = this.#used === 0 ? 0 : this.#used + HEADROOM_BYTES;
+    if (length - from >= MIN_FIRST_BYTES) return this.#buffer.subarray(from);
+    this.#first = false;
+    return allocate(SMALL_BYTES);
   }
 
   #nextSmall(length: number): Uint8Array<ArrayBuffer> {
