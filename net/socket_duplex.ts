@@ -5,6 +5,7 @@ import { StreamResetError } from "../protocol/errors.ts";
 import { FRAME_HEADER_ROOM_BYTES } from "../protocol/frame.ts";
 import { BULK_BYTES, type Duplex, JOIN_BYTES, type MaybePromise } from "./duplex.ts";
 import { Intake } from "./intake.ts";
+import { ReadQueue } from "./read_queue.ts";
 
 /** Unread bytes at which we stop reading from the kernel, so that TCP stops the sender. */
 const READ_HIGH_WATER_BYTES = 256 * 1024;
@@ -40,8 +41,6 @@ function keepJoinBuffer(buffer: ArrayBuffer): void {
   if (joinBuffers.length < MAX_JOIN_BUFFERS) joinBuffers.push(buffer);
 }
 
-type Waiter = { resolve: (bytes: Uint8Array | null) => void; reject: (error: unknown) => void };
-
 /** A `node:net` or `node:tls` socket as a {@link Duplex}, with real back-pressure in both directions and a real RST. */
 export class SocketDuplex implements Duplex {
   /**
@@ -68,13 +67,9 @@ export class SocketDuplex implements Duplex {
   readonly #socket: Socket;
   readonly #raw: Socket;
   readonly #handle: Handle | null;
-  readonly #queue: Uint8Array[] = [];
-  #queuedBytes = 0;
-  #gateShut = false;
-  #reader: Waiter | null = null;
+  readonly #unread: ReadQueue;
   /** Shared by all writers that wait: a pong may be written between the frames of a stream. */
   #drained: PromiseWithResolvers<void> | null = null;
-  #readEnded = false;
   #writeEnded: Promise<void> | null = null;
   #writeFinished = false;
   #failure: StreamResetError | null = null;
@@ -84,33 +79,31 @@ export class SocketDuplex implements Duplex {
     this.headroom = intake === undefined ? 0 : HEADROOM_BYTES;
     this.#socket = socket;
     this.#raw = raw;
-    this.#handle = (raw as unknown as { _handle: Handle | null })._handle;
+    const handle = this.#handle = (raw as unknown as { _handle: Handle | null })._handle;
+    this.#unread = new ReadQueue({
+      highBytes: READ_HIGH_WATER_BYTES,
+      lowBytes: READ_LOW_WATER_BYTES,
+      hold: () => handle?.readStop(),
+      release: () => void (raw.destroyed || handle?.readStart()),
+    });
     this.closed = new Promise((resolve) => {
       if (socket.destroyed) this.#fail("The connection is closed");
       else socket.once("close", () => resolve(this.#onClose()));
       if (socket.destroyed) resolve();
     });
-    if (intake !== undefined) intake.onBytes = (bytes) => this.#onData(bytes);
-    if (intake === undefined || raw !== socket) socket.on("data", (bytes: Uint8Array) => this.#onData(bytes));
-    socket.on("end", () => this.#onEnd());
+    if (intake !== undefined) intake.onBytes = (bytes) => this.#unread.push(bytes);
+    if (intake === undefined || raw !== socket) socket.on("data", (bytes: Uint8Array) => this.#unread.push(bytes));
+    socket.on("end", () => this.#unread.end());
     socket.on("error", (error: Error) => this.#fail(error.message, error));
     socket.on("drain", () => this.#onDrain());
     socket.resume();
     if (raw === socket) return;
     raw.on("error", (error: Error) => this.#fail(error.message, error));
-    if (this.#handle !== null) this.#watchForReset(this.#handle);
+    if (handle !== null) this.#watchForReset(handle);
   }
 
   read(): MaybePromise<Uint8Array | null> {
-    const bytes = this.#queue.shift();
-    if (bytes !== undefined) {
-      this.#queuedBytes -= bytes.length;
-      if (this.#gateShut && this.#queuedBytes <= READ_LOW_WATER_BYTES) this.#openGate();
-      return bytes;
-    }
-    if (this.#failure !== null) throw this.#failure;
-    if (this.#readEnded) return null;
-    return new Promise((resolve, reject) => this.#reader = { resolve, reject });
+    return this.#unread.read();
   }
 
   write(bytes: Uint8Array): MaybePromise<void> {
@@ -122,7 +115,7 @@ export class SocketDuplex implements Duplex {
   }
 
   get ready(): boolean {
-    return this.#queue.length > 0;
+    return this.#unread.ready;
   }
 
   /** Puts bytes that were read back in front; while nobody reads. */
@@ -131,8 +124,7 @@ export class SocketDuplex implements Duplex {
     // Like all that is read from here it has room in front, which a frame header may be written to.
     const roomy = allocate(bytes.length);
     roomy.set(bytes);
-    this.#queue.unshift(roomy);
-    this.#queuedBytes += bytes.length;
+    this.#unread.unread(roomy);
   }
 
   /**
@@ -149,7 +141,7 @@ export class SocketDuplex implements Duplex {
     owner._handle = null;
     this.#socket.destroy();
     const socket = new Socket(options as SocketConstructorOpts);
-    for (const bytes of this.#queue.splice(0).reverse()) socket.unshift(bytes);
+    for (const bytes of this.#unread.takeAll().reverse()) socket.unshift(bytes);
     return socket;
   }
 
@@ -191,15 +183,14 @@ export class SocketDuplex implements Duplex {
 
   reset(reason?: unknown): void {
     this.#fail("The connection was reset", reason);
-    this.#queue.length = 0;
-    this.#readEnded = false;
+    this.#unread.takeAll();
     this.#raw.resetAndDestroy();
     if (this.#raw !== this.#socket) this.#socket.destroy();
   }
 
   close(): void {
     if (this.#socket.destroyed) return;
-    if (this.#writeEnded === null || !this.#readEnded) return this.reset();
+    if (this.#writeEnded === null || !this.#unread.ended) return this.reset();
     if (this.#writeFinished) return void this.#socket.destroy();
     this.#destroyAfterFlush();
   }
@@ -230,25 +221,6 @@ export class SocketDuplex implements Duplex {
     this.closeWrite().then(() => this.#socket.destroy());
   }
 
-  #onData(bytes: Uint8Array): void {
-    if (this.#reader !== null) {
-      const { resolve } = this.#reader;
-      this.#reader = null;
-      return resolve(bytes);
-    }
-    this.#queue.push(bytes);
-    this.#queuedBytes += bytes.length;
-    if (this.#queuedBytes >= READ_HIGH_WATER_BYTES && !this.#gateShut) {
-      this.#gateShut = true;
-      this.#handle?.readStop();
-    }
-  }
-
-  #openGate(): void {
-    this.#gateShut = false;
-    if (!this.#raw.destroyed) this.#handle?.readStart();
-  }
-
   /** Under TLS the runtime shows a TCP reset as a clean end; but a connection that was reset has no peer any more. */
   #watchForReset(handle: Handle): void {
     const { onread } = handle;
@@ -268,25 +240,18 @@ export class SocketDuplex implements Duplex {
     return (this.#socket as unknown as { _readableState: { ended: boolean } })._readableState.ended;
   }
 
-  #onEnd(): void {
-    this.#readEnded = true;
-    this.#reader?.resolve(null);
-    this.#reader = null;
-  }
-
   #onDrain(): void {
     this.#drained?.resolve();
     this.#drained = null;
   }
 
   #onClose(): void {
-    if (!this.#readEnded || !this.#writeFinished) this.#fail("The connection was reset");
+    if (!this.#unread.ended || !this.#writeFinished) this.#fail("The connection was reset");
   }
 
   #fail(message: string, cause?: unknown): StreamResetError {
     this.#failure ??= new StreamResetError(message, { cause });
-    this.#reader?.reject(this.#failure);
-    this.#reader = null;
+    this.#unread.fail(this.#failure);
     this.#drained?.reject(this.#failure);
     this.#drained = null;
     return this.#failure;

@@ -2,6 +2,7 @@ import tls from "node:tls";
 import { type CodedError, StreamResetError } from "../protocol/errors.ts";
 import { Deadline } from "./deadline.ts";
 import { BULK_BYTES, type Duplex, type MaybePromise } from "./duplex.ts";
+import { ReadQueue } from "./read_queue.ts";
 import { TlsCarrier } from "./tls_carrier.ts";
 
 /** Unread plaintext at which the connection beneath is not read any further; what one read of it gives comes on top. */
@@ -56,18 +57,13 @@ function failure(cause: unknown): CodedError {
   return new StreamResetError(`The TLS handshake failed: ${reason}`, { cause });
 }
 
-type Waiter = { resolve: (bytes: Uint8Array | null) => void; reject: (error: unknown) => void };
-
 /** The plaintext of a connection whose TLS ends here. */
 class TlsDuplex implements Duplex {
   readonly closed: Promise<void>;
   readonly #socket: tls.TLSSocket;
   readonly #carrier: TlsCarrier;
-  readonly #queue: Uint8Array[] = [];
-  #queuedBytes = 0;
-  #reader: Waiter | null = null;
+  readonly #unread: ReadQueue;
   #drained: PromiseWithResolvers<void> | null = null;
-  #readEnded = false;
   #writeEnded: Promise<void> | null = null;
   #writeFinished = false;
   #failure: StreamResetError | null = null;
@@ -75,9 +71,15 @@ class TlsDuplex implements Duplex {
   constructor(socket: tls.TLSSocket, carrier: TlsCarrier) {
     this.#socket = socket;
     this.#carrier = carrier;
+    this.#unread = new ReadQueue({
+      highBytes: READ_HIGH_WATER_BYTES,
+      lowBytes: READ_LOW_WATER_BYTES,
+      hold: () => carrier.hold(),
+      release: () => carrier.release(),
+    });
     this.closed = carrier.closed;
-    socket.on("data", (bytes: Uint8Array) => this.#onData(bytes));
-    socket.on("end", () => this.#onEnd());
+    socket.on("data", (bytes: Uint8Array) => this.#unread.push(bytes));
+    socket.on("end", () => this.#unread.end());
     socket.on("error", (error: Error) => this.#break(error.message, error));
     // After the handshake the runtime tells what is wrong with the peer's records in this way alone.
     socket.on("_tlsError", (error: Error) => this.#break(error.message, error));
@@ -88,19 +90,11 @@ class TlsDuplex implements Duplex {
   }
 
   get ready(): boolean {
-    return this.#queue.length > 0;
+    return this.#unread.ready;
   }
 
   read(): MaybePromise<Uint8Array | null> {
-    const bytes = this.#queue.shift();
-    if (bytes !== undefined) {
-      this.#queuedBytes -= bytes.length;
-      if (this.#queuedBytes <= READ_LOW_WATER_BYTES) this.#carrier.release();
-      return bytes;
-    }
-    if (this.#failure !== null) throw this.#failure;
-    if (this.#readEnded) return null;
-    return new Promise((resolve, reject) => this.#reader = { resolve, reject });
+    return this.#unread.read();
   }
 
   write(bytes: Uint8Array): MaybePromise<void> {
@@ -128,14 +122,13 @@ class TlsDuplex implements Duplex {
 
   reset(reason?: unknown): void {
     this.#fail("The connection was reset", reason);
-    this.#queue.length = 0;
-    this.#readEnded = false;
+    this.#unread.takeAll();
     this.#carrier.reset(reason);
     this.#socket.destroy();
   }
 
   close(): void {
-    if (this.#failure !== null || this.#writeEnded === null || !this.#readEnded) return this.reset();
+    if (this.#failure !== null || this.#writeEnded === null || !this.#unread.ended) return this.reset();
     void this.#writeEnded.then(() => this.#carrier.finish()).then(() => this.#socket.destroy());
   }
 
@@ -145,27 +138,10 @@ class TlsDuplex implements Duplex {
     });
   }
 
-  #onData(bytes: Uint8Array): void {
-    if (this.#reader !== null) {
-      const { resolve } = this.#reader;
-      this.#reader = null;
-      return resolve(bytes);
-    }
-    this.#queue.push(bytes);
-    this.#queuedBytes += bytes.length;
-    if (this.#queuedBytes >= READ_HIGH_WATER_BYTES) this.#carrier.hold();
-  }
-
   /** Without a close_notify before it, the end was made by whoever cut the connection. */
   #onCarrierEnd(): void {
     const { ended } = (this.#socket as unknown as { _readableState: { ended: boolean } })._readableState;
     if (!ended) this.#break("The connection ended without close_notify");
-  }
-
-  #onEnd(): void {
-    this.#readEnded = true;
-    this.#reader?.resolve(null);
-    this.#reader = null;
   }
 
   #onDrain(): void {
@@ -174,7 +150,7 @@ class TlsDuplex implements Duplex {
   }
 
   #onClose(): void {
-    if (!this.#readEnded || !this.#writeFinished) this.#break("The connection was reset");
+    if (!this.#unread.ended || !this.#writeFinished) this.#break("The connection was reset");
   }
 
   /** The peer is still told by an alert, if the runtime has made one. */
@@ -185,8 +161,7 @@ class TlsDuplex implements Duplex {
 
   #fail(message: string, cause?: unknown): StreamResetError {
     this.#failure ??= new StreamResetError(message, { cause });
-    this.#reader?.reject(this.#failure);
-    this.#reader = null;
+    this.#unread.fail(this.#failure);
     this.#drained?.reject(this.#failure);
     this.#drained = null;
     return this.#failure;
