@@ -3,7 +3,7 @@ import { join } from "node:path";
 import net from "node:net";
 import type tls from "node:tls";
 import { makeChallengeCertificate } from "../net/acme/challenge_certificate.ts";
-import { programTest } from "../net/acme/testing/programs.ts";
+import { programTest } from "../net/testing/programs.ts";
 import { SILENT } from "../net/log.ts";
 import { type TestCertificate, testCertificate } from "../net/testing/certificate.ts";
 import { AcmeCertificates } from "./certificates/acme_certificates.ts";

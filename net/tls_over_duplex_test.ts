@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type net from "node:net";
 import tls from "node:tls";
-import { programTest } from "./acme/testing/programs.ts";
+import { programTest } from "./testing/programs.ts";
 import type { Duplex } from "./duplex.ts";
 import { listen } from "./listen.ts";
 import { memoryPair } from "./memory_duplex.ts";

@@ -21,7 +21,8 @@ export {
   type RequestParts,
   requestText,
 } from "./harness/http_message.ts";
-export { type Finished, PROGRAMS, programTest, run, type RunOptions, spawn, type Spawned } from "./harness/programs.ts";
+export { programTest } from "../net/testing/programs.ts";
+export { type Finished, run, type RunOptions, spawn, type Spawned } from "./harness/programs.ts";
 export {
   clockAhead,
   type PktriotProcess,

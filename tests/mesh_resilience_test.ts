@@ -22,7 +22,7 @@ import {
 } from "./harness.ts";
 import { offer, openDoors, portMap, portOf, proxy } from "./harness/mesh.ts";
 import { commandOf, runProgram } from "./harness/processes.ts";
-import { findProgram } from "./harness/programs.ts";
+import { findProgram } from "../net/testing/programs.ts";
 
 const MEBIBYTE = 1024 * 1024;
 /** More than the buffers of kernel and programs on the way, and what they may hold back, can take. */

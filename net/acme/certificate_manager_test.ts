@@ -13,7 +13,7 @@ import { type FakeCa, startFakeCa } from "./testing/fake_ca.ts";
 import { freePorts } from "./testing/free_ports.ts";
 import { identifiedCertificate, RENEWAL_ID } from "./testing/identified_certificate.ts";
 import { type Pebble, PEBBLE_PROGRAMS, startPebble } from "./testing/pebble.ts";
-import { findProgram, programTest } from "./testing/programs.ts";
+import { findProgram, programTest } from "../testing/programs.ts";
 import { listenForValidation, type ValidationListeners } from "./testing/validation_listeners.ts";
 
 const A: CertificateOrder = { names: ["a.example.com"], challenge: ["http-01"] };

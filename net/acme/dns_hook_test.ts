@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { type LogFields, SILENT } from "../log.ts";
 import { DnsHook } from "./dns_hook.ts";
-import { programTest } from "./testing/programs.ts";
+import { programTest } from "../testing/programs.ts";
 
 const RECORD = "_acme-challenge.example.com";
 const NEVER = new AbortController().signal;

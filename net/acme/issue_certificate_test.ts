@@ -6,7 +6,7 @@ import { Challenges } from "./challenges.ts";
 import { issueCertificate } from "./issue_certificate.ts";
 import type { ChallengeType } from "./proof.ts";
 import { type Pebble, PEBBLE_PROGRAMS, startPebble } from "./testing/pebble.ts";
-import { programTest } from "./testing/programs.ts";
+import { programTest } from "../testing/programs.ts";
 import { listenForValidation, type ValidationListeners } from "./testing/validation_listeners.ts";
 
 const VALIDITY_S = 60;

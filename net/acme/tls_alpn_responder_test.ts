@@ -5,7 +5,7 @@ import { listen } from "../listen.ts";
 import { memoryPair } from "../memory_duplex.ts";
 import { SocketDuplex } from "../socket_duplex.ts";
 import { makeChallengeCertificate } from "./challenge_certificate.ts";
-import { programTest } from "./testing/programs.ts";
+import { programTest } from "../testing/programs.ts";
 import { listenTlsAlpn } from "./testing/tls_alpn_listener.ts";
 import { answerTlsAlpn, type TlsAlpnOutcome } from "./tls_alpn_responder.ts";
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { challengeToken } from "../../net/acme/challenges.ts";
 import { freePorts } from "../../net/acme/testing/free_ports.ts";
 import { type Pebble, PEBBLE_PROGRAMS, startPebble } from "../../net/acme/testing/pebble.ts";
-import { programTest } from "../../net/acme/testing/programs.ts";
+import { programTest } from "../../net/testing/programs.ts";
 import type { CertificatePair } from "../../net/certificate.ts";
 import { type LogFields, type Logger, SILENT } from "../../net/log.ts";
 import { testCertificate } from "../../net/testing/certificate.ts";

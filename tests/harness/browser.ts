@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { createHash, X509Certificate } from "node:crypto";
 import type { Page } from "playwright-core";
-import { findProgram } from "./programs.ts";
+import { findProgram } from "../../net/testing/programs.ts";
 
 /** A page of a real browser, and what the browser met. */
 export interface TestPage extends AsyncDisposable {

@@ -1,6 +1,7 @@
 import { join } from "node:path";
+import { findProgram } from "../../net/testing/programs.ts";
 import { type TempDir, tempDir } from "./machine.ts";
-import { findProgram, run, spawn } from "./programs.ts";
+import { run, spawn } from "./programs.ts";
 import { freePort } from "./tcp_target.ts";
 
 /** A real sshd with its own keys, and the options with which ssh and scp get in. */

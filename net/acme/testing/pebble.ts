@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { testCertificateFor } from "../../testing/certificate.ts";
 import { freePorts } from "./free_ports.ts";
-import { type RunningProgram, startProgram } from "./programs.ts";
+import { type RunningProgram, startProgram } from "./start_program.ts";
 
 /** The programs that {@link startPebble} runs. */
 export const PEBBLE_PROGRAMS: readonly string[] = ["pebble", "pebble-challtestsrv"];
