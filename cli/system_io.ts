@@ -16,7 +16,7 @@ interface SyncWriter {
 }
 
 /** Writes whole lines; when the reader has gone (`pktriot info | head -1`) the rest is nobody's. */
-export function writeLines(out: SyncWriter, lines: string | readonly string[]): void {
+function writeLines(out: SyncWriter, lines: string | readonly string[]): void {
   const text = typeof lines === "string" ? lines : lines.join("\n");
   const bytes = new TextEncoder().encode(`${text}\n`);
   try {

@@ -34,7 +34,7 @@ export interface ConnectHead {
 }
 
 /** Reads a CONNECT. @throws {CodedError} METHOD_NOT_ALLOWED, DESTINATION_INVALID */
-export function readConnect(head: RequestHead): ConnectHead {
+function readConnect(head: RequestHead): ConnectHead {
   if (head.method !== "CONNECT") throw new CodedError("METHOD_NOT_ALLOWED");
   const given = head.fields.get(CREDENTIAL_FIELD) !== undefined;
   return {
@@ -44,7 +44,7 @@ export function readConnect(head: RequestHead): ConnectHead {
 }
 
 /** The answer to a CONNECT whose destination is connected. */
-export function connectEstablished(): Uint8Array {
+function connectEstablished(): Uint8Array {
   return latin1Bytes("HTTP/1.1 200 Connection established\r\n\r\n");
 }
 

@@ -49,7 +49,7 @@ export async function requestUpgrade(duplex: Duplex, request: UpgradeRequest): P
 }
 
 /** The refusal in an error answer of a door. */
-export async function readRefusal(head: ResponseHead, reader: HttpReader): Promise<CodedError> {
+async function readRefusal(head: ResponseHead, reader: HttpReader): Promise<CodedError> {
   const decoder = bodyDecoder(responseFraming(head, "GET"), "response");
   const text = new TextDecoder();
   let body = "";

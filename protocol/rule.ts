@@ -4,7 +4,7 @@ import { httpOptionsSchema } from "./http_options.ts";
 import { MAX_NETWORKS_PER_RULE } from "./limits.ts";
 
 /** One line of a rule's visitor firewall. */
-export const firewallRuleSchema = z.object({
+const firewallRuleSchema = z.object({
   action: z.enum(["allow", "drop"]),
   /** An address or CIDR, IPv4 or IPv6. */
   network: z.string().min(1).max(64),
@@ -25,7 +25,7 @@ const common = {
 };
 
 /** A domain published over HTTP. */
-export const httpRuleSchema = z.object({
+const httpRuleSchema = z.object({
   kind: z.literal("http"),
   /** Canonical host name (lower case, A-labels). */
   domain: z.string().min(1).max(253),
@@ -49,7 +49,7 @@ export const httpRuleSchema = z.object({
 });
 
 /** An allocated port of the server. */
-export const tcpRuleSchema = z.object({
+const tcpRuleSchema = z.object({
   kind: z.literal("tcp"),
   transport: z.literal("tcp").default("tcp"),
   /** Port of the target, by which programs that know the tunnel's name find the rule through the mesh. */

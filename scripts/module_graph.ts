@@ -16,7 +16,7 @@ interface ModuleInfo {
 const SKIPPED_FOLDERS: ReadonlySet<string> = new Set([".git", "dist", "node_modules"]);
 
 /** All TypeScript files below `root`, as sorted paths from it. */
-export async function listSources(root: string): Promise<string[]> {
+async function listSources(root: string): Promise<string[]> {
   const found: string[] = [];
   async function walk(folder: string): Promise<void> {
     for await (const entry of Deno.readDir(folder)) {

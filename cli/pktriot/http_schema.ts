@@ -75,7 +75,7 @@ export type HeadersEntry = z.infer<typeof headersSchema>;
 export type UserEntry = z.infer<typeof userSchema>;
 
 /** Whether no request of the rule ever gets to a target. */
-export function needsNoTarget(
+function needsNoTarget(
   { tls, redirect, redirectTo }: Pick<HttpEntry, "tls" | "redirect" | "redirectTo">,
 ): boolean {
   return redirectTo !== undefined || (redirect === true && typeof tls === "object" && "target" in tls);

@@ -72,7 +72,7 @@ export function assertReadable(entry: Omit<HttpEntry, "firewall">): void {
 }
 
 /** Whether the target ends the TLS of the rule's visitors. */
-export function isPassedThrough(tls: TlsEntry | undefined): tls is { target: string } {
+function isPassedThrough(tls: TlsEntry | undefined): tls is { target: string } {
   return typeof tls === "object" && "target" in tls;
 }
 

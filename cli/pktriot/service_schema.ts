@@ -12,7 +12,7 @@ export const serviceSchema = {
 };
 
 /** @throws {RangeError} */
-export function checkServiceName(name: string): void {
+function checkServiceName(name: string): void {
   if (!isServiceName(name)) {
     throw new RangeError(`"${name}" is not a service name such as redis: one word of letters, digits and hyphens`);
   }

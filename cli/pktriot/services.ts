@@ -16,7 +16,7 @@ export async function services(context: CommandContext, options: { json?: boolea
 }
 
 /** What a tunnel may reach, as a table. */
-export function renderServices(listed: readonly ListedService[]): string[] {
+function renderServices(listed: readonly ListedService[]): string[] {
   return renderTable(
     ["Name", "Kind", "Owner", "Tunnel", "Port", "Online"],
     listed.map(({ name, kind, owner, tunnel, port, online }) => [

@@ -61,7 +61,7 @@ export async function check(context: CommandContext, { json }: { json?: boolean 
 }
 
 /** The lines of `check`. */
-export function renderCheck(state: CheckState): string[] {
+function renderCheck(state: CheckState): string[] {
   const { listeners, certificate } = state;
   const lines = [
     `The configuration ${state.config} is valid. The server would:`,

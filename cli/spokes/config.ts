@@ -20,7 +20,7 @@ const hostName = z.string().refine(isHostName, "it is not a host name in lower c
 const port = z.int().min(1).max(65_535);
 
 /** `30s`, `24h`, as milliseconds. */
-export const durationSchema = z.string({ error: NOT_A_TIME }).transform((text, context): number => {
+const durationSchema = z.string({ error: NOT_A_TIME }).transform((text, context): number => {
   const ms = parseDuration(text);
   if (ms === undefined) {
     context.addIssue({ code: "custom", message: NOT_A_TIME });

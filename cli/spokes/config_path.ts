@@ -5,7 +5,7 @@ import { loadConfig } from "../config_file.ts";
 import { type ServerConfig, serverConfigSchema } from "./config.ts";
 
 /** Tried in this order when `--config` is not given. */
-export const CONFIG_PLACES = ["spokes.yaml", "/etc/spokes/spokes.yaml"] as const;
+const CONFIG_PLACES = ["spokes.yaml", "/etc/spokes/spokes.yaml"] as const;
 
 /** A configuration and where it is: paths in it are relative to that folder. */
 export interface LoadedServerConfig {

@@ -112,7 +112,7 @@ async function untilEnd(duplex: Duplex): Promise<void> {
 }
 
 /** What a fake server says to every hello. */
-export const WELCOME: Welcome = {
+const WELCOME: Welcome = {
   kind: "welcome",
   session: "session-1",
   secret: "secret-1",

@@ -7,7 +7,7 @@ export interface ChallengeCertificate {
 }
 
 /** Where a CA asks for an http-01 answer (RFC 8555 8.3); the token follows. */
-export const HTTP_CHALLENGE_PREFIX = "/.well-known/acme-challenge/";
+const HTTP_CHALLENGE_PREFIX = "/.well-known/acme-challenge/";
 /** CAs send 43 characters (256 bits); the RFC asks for at least 22. */
 const TOKEN = /^[A-Za-z0-9_-]{1,128}$/;
 

@@ -73,7 +73,7 @@ export function checkTo(text: string): void {
 }
 
 /** A line as one line of text. */
-export function describeLine({ from, to, action }: PolicyLine): string {
+function describeLine({ from, to, action }: PolicyLine): string {
   return `${action} from ${from.join(", ")} to ${to.join(", ")}`;
 }
 

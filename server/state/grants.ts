@@ -53,7 +53,7 @@ export function resolveGrants(grants: Partial<Grants>): Grants {
 }
 
 /** Throws `USAGE` unless the range lies within 1-65535 and is not backwards. */
-export function checkRange(range: PortRange): void {
+function checkRange(range: PortRange): void {
   const valid = Number.isInteger(range.from) && Number.isInteger(range.to) && range.from >= 1 && range.to <= 65_535 &&
     range.from <= range.to;
   if (!valid) throw new CodedError("USAGE", `"${range.from}-${range.to}" is not a port range within 1-65535`);

@@ -41,7 +41,7 @@ export interface Store extends AsyncDisposable {
 }
 
 /** Longest key: fits a host name of 253 with its prefix many times over. */
-export const MAX_KEY_LENGTH = 512;
+const MAX_KEY_LENGTH = 512;
 /** Longest value as JSON text: half of what a NATS server takes in one message. */
 export const MAX_VALUE_LENGTH = 512 * 1024;
 

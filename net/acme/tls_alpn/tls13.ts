@@ -20,7 +20,7 @@ export const TLS13 = {
 } as const;
 
 /** The alerts (RFC 8446 6.2) that end a handshake here. */
-export const ALERTS = {
+const ALERTS = {
   unexpected_message: 10,
   handshake_failure: 40,
   illegal_parameter: 47,
