@@ -26,16 +26,6 @@ export function responseHeadText({ status, reason, fields }: OutgoingResponse): 
   return "HTTP/1.1 " + status + " " + reason + "\r\n" + fields.toText() + "\r\n";
 }
 
-/** Writes a request head at `at`; gives the offset behind it, or -1 when it does not fit. */
-export function writeRequestHead(head: OutgoingRequest, into: Uint8Array, at: number): number {
-  return writeLatin1(requestHeadText(head), into, at);
-}
-
-/** Writes a response head at `at`; gives the offset behind it, or -1 when it does not fit. */
-export function writeResponseHead(head: OutgoingResponse, into: Uint8Array, at: number): number {
-  return writeLatin1(responseHeadText(head), into, at);
-}
-
 /** Text of any size as bytes of its own, with the headroom of {@link allocate}. */
 export function latin1Bytes(text: string): Uint8Array<ArrayBuffer> {
   const bytes = allocate(text.length);
