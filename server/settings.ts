@@ -1,27 +1,16 @@
 import { addressMatcher, isLoopback } from "../net/address.ts";
-import { EVERY_ADDRESS } from "../net/listen.ts";
 import { type Logger, SILENT } from "../net/log.ts";
 import { CodedError } from "../protocol/errors.ts";
 import { canonicalHost, isHostName } from "../protocol/host_name.ts";
+import { type Listeners, listenersOf } from "./default_listeners.ts";
 import { DEFAULT_SERVER_LIMITS, type ServerLimits } from "./limits.ts";
-import type { ListenAddress, ServerOptions } from "./options.ts";
-
-const DEFAULTS = {
-  http: { hostname: EVERY_ADDRESS, port: 80 },
-  tls: { hostname: EVERY_ADDRESS, port: 443 },
-  tcp: { bind: EVERY_ADDRESS, from: 22_000, to: 22_999 },
-  admin: { hostname: "127.0.0.1", port: 9_400 },
-} as const;
+import type { ServerOptions } from "./options.ts";
 
 /** The options of a server, checked and with their defaults. */
-export interface Settings {
+export interface Settings extends Listeners {
   readonly domain: string;
   readonly hostname: string;
   readonly withoutProof: readonly string[];
-  readonly http: ListenAddress;
-  readonly tls: ListenAddress;
-  readonly tcp: { readonly bind: string; readonly from: number; readonly to: number };
-  readonly admin: ListenAddress | null;
   readonly limits: Readonly<ServerLimits>;
   readonly log: Logger;
   /** Whose `X-Forwarded-For` is believed. */
@@ -38,10 +27,7 @@ export function resolveSettings(options: ServerOptions): Settings {
     domain,
     hostname: options.hostname === undefined ? domain : checkedName(options.hostname, "hostname"),
     withoutProof: (options.domains?.withoutProof ?? []).map((name) => checkedName(name, "domain without proof")),
-    http: { ...DEFAULTS.http, ...options.http },
-    tls: { ...DEFAULTS.tls, ...options.tls },
-    tcp: { ...DEFAULTS.tcp, ...options.tcp },
-    admin: options.admin === false ? null : { ...DEFAULTS.admin, ...options.admin },
+    ...listenersOf(options),
     limits: { ...DEFAULT_SERVER_LIMITS, ...options.limits },
     log: options.logger ?? SILENT,
     trustedProxies,

@@ -1,5 +1,5 @@
-import { EVERY_ADDRESS } from "../../net/listen.ts";
 import { loadPin } from "../../server/authority.ts";
+import { listenersOf } from "../../server/default_listeners.ts";
 import type { MeshOptions } from "../../server/mesh/access.ts";
 import type { ServerOptions } from "../../server/options.ts";
 import type { CommandContext } from "../command_context.ts";
@@ -44,7 +44,7 @@ export async function check(context: CommandContext, { json }: { json?: boolean 
     config: loaded.path,
     domain: options.domain,
     hostname: options.hostname ?? options.domain,
-    listeners: listenersOf(options),
+    listeners: listenersText(options),
     certificate: pair === undefined
       ? { kind: "own authority", pin: await loadPin(stateFolderOf(loaded)) }
       : checkCertificate(pair, { path: loaded.config.tls?.certificate ?? "", now: Date.now() }),
@@ -109,15 +109,13 @@ function describeMesh(mesh: CheckState["mesh"]): string[] {
   ];
 }
 
-function listenersOf({ http, tls, admin, tcp }: ServerOptions): CheckState["listeners"] {
-  const { bind = EVERY_ADDRESS, from = 22_000, to = 22_999 } = tcp ?? {};
+function listenersText(options: ServerOptions): CheckState["listeners"] {
+  const { http, tls, admin, tcp } = listenersOf(options);
   return {
-    http: formatHostPort({ hostname: http?.hostname ?? EVERY_ADDRESS, port: http?.port ?? 80 }),
-    tls: formatHostPort({ hostname: tls?.hostname ?? EVERY_ADDRESS, port: tls?.port ?? 443 }),
-    admin: admin === false
-      ? "off"
-      : formatHostPort({ hostname: admin?.hostname ?? "127.0.0.1", port: admin?.port ?? 9400 }),
-    tcp: `ports ${from}-${to} on ${bind}`,
+    http: formatHostPort(http),
+    tls: formatHostPort(tls),
+    admin: admin === null ? "off" : formatHostPort(admin),
+    tcp: `ports ${tcp.from}-${tcp.to} on ${tcp.bind}`,
   };
 }
 

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { CodedError } from "../../protocol/errors.ts";
+import { DEFAULT_LISTENERS } from "../../server/default_listeners.ts";
 import { openServerState, type ServerState } from "../../server/state/server_state.ts";
 import { openSqliteStore } from "../../server/store/sqlite_store.ts";
 import { prepareStateFolder, STORE_FILE } from "../../server/store/state_folder.ts";
@@ -10,9 +11,6 @@ import { stateFolderOf } from "./server_options.ts";
 export interface OpenState extends AsyncDisposable {
   readonly state: ServerState;
 }
-
-/** Default range of allocated ports, as `serve()` has it. */
-const DEFAULT_PORTS = { from: 22_000, to: 22_999 };
 
 /** Opens the state of a configured server. @throws {CodedError} STATE_UNAVAILABLE */
 export async function openState(loaded: LoadedServerConfig): Promise<OpenState> {
@@ -26,7 +24,7 @@ export async function openState(loaded: LoadedServerConfig): Promise<OpenState> 
       await openServerState(store, {
         domain: config.domain,
         hostname: config.hostname ?? config.domain,
-        ports: config.tcp?.ports ?? DEFAULT_PORTS,
+        ports: config.tcp?.ports ?? DEFAULT_LISTENERS.tcp,
       }),
     );
     return { state, [Symbol.asyncDispose]: () => stack.disposeAsync() };

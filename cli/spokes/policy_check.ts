@@ -1,6 +1,7 @@
 import { parseAddress } from "../../net/address.ts";
 import type { Destination } from "../../protocol/destination.ts";
 import { CodedError, toCodedError } from "../../protocol/errors.ts";
+import { DEFAULT_LISTENERS } from "../../server/default_listeners.ts";
 import type { MeshOptions } from "../../server/mesh/access.ts";
 import { AllowList } from "../../server/mesh/allow_list.ts";
 import { forbiddenReason } from "../../server/mesh/forbidden.ts";
@@ -113,15 +114,17 @@ async function addressesOf(host: string, mesh: MeshOptions): Promise<readonly st
 /** Where the server would listen. */
 function ownAddresses({ config }: LoadedServerConfig): OwnAddresses {
   const { domain, hostname = domain, address, http, tls, admin, tcp, mesh } = config;
-  const listening = [http?.listen?.port ?? 80, http?.public_port, tls?.listen?.port ?? 443, tls?.public_port];
-  const adminPort = typeof admin === "object" ? admin.listen.port : 9_400;
+  const defaults = DEFAULT_LISTENERS;
+  const httpPorts = [http?.listen?.port ?? defaults.http.port, http?.public_port];
+  const tlsPorts = [tls?.listen?.port ?? defaults.tls.port, tls?.public_port];
+  const adminPort = typeof admin === "object" ? admin.listen.port : defaults.admin.port;
   const { socks, connectTlsListen } = mesh || {};
   const proxies = [socks?.listen?.port, socks?.tlsListen?.port, connectTlsListen?.port];
-  const ports = [...listening, ...proxies, adminPort].filter((port) => port !== undefined);
+  const ports = [...httpPorts, ...tlsPorts, ...proxies, adminPort].filter((port) => port !== undefined);
   const lookUp = createLookUp([]);
   return new OwnAddresses({
     ...ownPlaces([hostname], address),
-    ports: () => [...ports.map((port) => ({ from: port, to: port })), tcp?.ports ?? { from: 22_000, to: 22_999 }],
+    ports: () => [...ports.map((port) => ({ from: port, to: port })), tcp?.ports ?? defaults.tcp],
     lookUp: (name, signal) => lookUp(name, signal).catch(() => []),
   });
 }
