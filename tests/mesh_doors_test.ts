@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { connect, type Door, type DoorState, hashPassword, parseDestination, type ProxyDoor } from "../mod.ts";
+import { connect, hashPassword, parseDestination } from "../mod.ts";
 import {
   connectTcp,
   echoTarget,
@@ -14,37 +14,31 @@ import {
   startServer,
   startTunnel,
   tcpTarget,
+  type TestServer,
   type TestTunnel,
   within,
 } from "./harness.ts";
 import { linkProxy } from "./harness/link_proxy.ts";
+import { offer, openDoors, portMap, proxy } from "./harness/mesh.ts";
 
-const LOOPBACK = { hostname: "127.0.0.1", port: 0 };
 const MEBIBYTE = 1024 * 1024;
 
-function mapTo(destination: string): Door {
-  return { kind: "map", listen: LOOPBACK, destination: parseDestination(destination) };
+/** A door of one tunnel to an echo behind another one. */
+interface EchoDoor extends AsyncDisposable {
+  readonly server: TestServer;
+  readonly here: TestTunnel;
+  readonly port: number;
 }
 
-function proxyOf(kind: ProxyDoor["kind"]): ProxyDoor {
-  return { kind, listen: LOOPBACK };
-}
-
-/** Opens doors beside a tunnel; gives their ports. */
-async function open({ tunnel }: Pick<TestTunnel, "tunnel">, ...doors: Door[]): Promise<number[]> {
-  return (await tunnel.setDoors(doors)).map(portOf);
-}
-
-function portOf({ state, address, message }: DoorState): number {
-  assert.equal(state, "open", message);
-  return Number(address.split(":").at(-1));
-}
-
-/** Publishes a service at a port of its own; gives the port. */
-async function offer({ tunnel, publish }: TestTunnel, service: string, target: string): Promise<number> {
-  const { port } = await tunnel.request("port.allocate", {});
-  await publish([{ kind: "tcp", port, target, service, private: true }]);
-  return port;
+async function echoDoor(): Promise<EchoDoor> {
+  await using stack = new AsyncDisposableStack();
+  const target = stack.use(await echoTarget());
+  const server = stack.use(await startServer());
+  await offer(stack.use(await startTunnel(server)), { echo: target.address });
+  const here = stack.use(await startTunnel(server));
+  const [port = 0] = await openDoors(here, portMap("echo:7"));
+  const all = stack.move();
+  return { server, here, port, [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
 
 Deno.test("a port map leads to the TCP rule of another tunnel, by its service and by its port, with half-close", async () => {
@@ -55,8 +49,8 @@ Deno.test("a port map leads to the TCP rule of another tunnel, by its service an
   await using server = await startServer();
   await using there = await startTunnel(server);
   await using here = await startTunnel(server);
-  const port = await offer(there, "upper", target.address);
-  for (const door of await open(here, mapTo("upper:1"), mapTo(`anything:${port}`))) {
+  const [port] = await offer(there, { upper: target.address });
+  for (const door of await openDoors(here, portMap("upper:1"), portMap(`anything:${port}`))) {
     await using program = await connectTcp(door);
     await program.send("hello");
     await program.endWrite();
@@ -74,8 +68,8 @@ Deno.test("50 MB go through a port map and back, unchanged", async () => {
   await using server = await startServer();
   await using there = await startTunnel(server);
   await using here = await startTunnel(server);
-  await offer(there, "echo", target.address);
-  const [door] = await open(here, mapTo("echo:7"));
+  await offer(there, { echo: target.address });
+  const [door] = await openDoors(here, portMap("echo:7"));
   await using program = await connectTcp(door!);
   const bytes = fill(50 * MEBIBYTE);
   const [{ bytes: seen, end }] = await within(
@@ -91,8 +85,8 @@ Deno.test("a reset is passed on through a port map, both ways", async () => {
   await using server = await startServer();
   await using there = await startTunnel(server);
   await using here = await startTunnel(server);
-  await offer(there, "db", target.address);
-  const [door] = await open(here, mapTo("db:5432"));
+  await offer(there, { db: target.address });
+  const [door] = await openDoors(here, portMap("db:5432"));
   await using first = await connectTcp(door!);
   const cut = await target.accept();
   await first.send("x");
@@ -112,8 +106,8 @@ Deno.test("what the policy denies is told by every kind of door in its way, and 
   await using server = await startServer();
   await using there = await startTunnel(server, [], { invite: await server.invite({ owner: "alice" }) });
   await using here = await startTunnel(server, [], { invite: await server.invite({ owner: "bob" }) });
-  await offer(there, "echo", target.address);
-  const [map, socks, http] = await open(here, mapTo("echo:7"), proxyOf("socks"), proxyOf("http"));
+  await offer(there, { echo: target.address });
+  const [map, socks, http] = await openDoors(here, portMap("echo:7"), proxy("socks"), proxy("http"));
   await using program = await connectTcp(map!);
   assert.deepEqual((await program.readToEnd()).end, "reset");
   await using viaSocks = await connectTcp(socks!);
@@ -142,7 +136,7 @@ Deno.test("a session that only uses the tunnel opens streams beside the one that
   await using target = await echoTarget();
   await using server = await startServer();
   await using there = await startTunnel(server);
-  await offer(there, "echo", target.address);
+  await offer(there, { echo: target.address });
   const { address, identity } = there;
   await using user = await connect({ ...address, token: identity.token, role: "use" });
   const stream = await user.connect(parseDestination("echo:7"));
@@ -158,9 +152,9 @@ Deno.test("doors say at once that the server is away, and work again when it is 
   await using server = await startServer();
   await using link = await linkProxy(server.tlsPort);
   await using there = await startTunnel(server);
-  await offer(there, "echo", target.address);
+  await offer(there, { echo: target.address });
   await using here = await startTunnel(server, [], { server: link.address });
-  const [socks, map] = await open(here, proxyOf("socks"), mapTo("echo:7"));
+  const [socks, map] = await openDoors(here, proxy("socks"), portMap("echo:7"));
   link.accept = "ignore";
   for (const each of link.links) each.cut();
   await eventually(() => here.events.some(({ kind }) => kind === "disconnected") || undefined, "the loss");
@@ -183,9 +177,9 @@ Deno.test("connections through a door outlive the loss of the control channel", 
   await using server = await startServer();
   await using link = await linkProxy(server.tlsPort);
   await using there = await startTunnel(server);
-  await offer(there, "echo", target.address);
+  await offer(there, { echo: target.address });
   await using here = await startTunnel(server, [], { server: link.address });
-  const [map] = await open(here, mapTo("echo:7"));
+  const [map] = await openDoors(here, portMap("echo:7"));
   await using program = await connectTcp(map!);
   await program.send("before");
   await program.readExactly(6);
@@ -196,18 +190,13 @@ Deno.test("connections through a door outlive the loss of the control channel", 
 });
 
 Deno.test("a server that drains refuses new streams, and lets those under way end", async () => {
-  await using target = await echoTarget();
-  await using server = await startServer();
-  await using there = await startTunnel(server);
-  await offer(there, "echo", target.address);
-  await using here = await startTunnel(server);
-  const [map] = await open(here, mapTo("echo:7"));
-  await using program = await connectTcp(map!);
+  await using door = await echoDoor();
+  await using program = await connectTcp(door.port);
   await program.send("before");
   await program.readExactly(6);
-  const stopped = server.server.stop({ graceMs: 30_000 });
-  await eventually(() => here.events.some(({ kind }) => kind === "draining") || undefined, "the drain");
-  await assert.rejects(here.tunnel.connect(parseDestination("echo:7")), { kind: "SERVER_DRAINING" });
+  const stopped = door.server.server.stop({ graceMs: 30_000 });
+  await eventually(() => door.here.events.some(({ kind }) => kind === "draining") || undefined, "the drain");
+  await assert.rejects(door.here.tunnel.connect(parseDestination("echo:7")), { kind: "SERVER_DRAINING" });
   await program.send("after");
   await program.endWrite();
   assert.equal((await program.readToEnd()).text, "after");
@@ -215,17 +204,12 @@ Deno.test("a server that drains refuses new streams, and lets those under way en
 });
 
 Deno.test("a client that stops with grace lets connections through its doors end, and lets nobody in", async () => {
-  await using target = await echoTarget();
-  await using server = await startServer();
-  await using there = await startTunnel(server);
-  await offer(there, "echo", target.address);
-  await using here = await startTunnel(server);
-  const [map] = await open(here, mapTo("echo:7"));
-  await using program = await connectTcp(map!);
+  await using door = await echoDoor();
+  await using program = await connectTcp(door.port);
   await program.send("before");
   await program.readExactly(6);
-  const stopped = here.tunnel.stop({ graceMs: 30_000 });
-  await assert.rejects(connectTcp(map!));
+  const stopped = door.here.tunnel.stop({ graceMs: 30_000 });
+  await assert.rejects(connectTcp(door.port));
   await program.send("after");
   await program.endWrite();
   assert.equal((await program.readToEnd()).text, "after");
@@ -233,13 +217,8 @@ Deno.test("a client that stops with grace lets connections through its doors end
 });
 
 Deno.test("hundreds of connections at once go through one door", async () => {
-  await using target = await echoTarget();
-  await using server = await startServer();
-  await using there = await startTunnel(server);
-  await offer(there, "echo", target.address);
-  await using here = await startTunnel(server);
-  const [map] = await open(here, mapTo("echo:7"));
-  const programs = await Promise.all(Array.from({ length: 200 }, () => connectTcp(map!)));
+  await using door = await echoDoor();
+  const programs = await Promise.all(Array.from({ length: 200 }, () => connectTcp(door.port)));
   await Promise.all(programs.map(async (program, index) => {
     await program.send(`${index}`);
     await program.endWrite();
@@ -255,14 +234,14 @@ programTest(
     await using site = await httpTarget(() => new Response("hello"));
     await using server = await startServer();
     await using there = await startTunnel(server);
-    await offer(there, "site", site.address);
+    await offer(there, { site: site.address });
     await using here = await startTunnel(server);
     const auth = { user: "bob", passwordHash: await hashPassword("secret") };
-    const [socks, http, closed] = await open(
+    const [socks, http, closed] = await openDoors(
       here,
-      proxyOf("socks"),
-      proxyOf("http"),
-      { ...proxyOf("socks"), listen: { ...LOOPBACK, port: await freePort() }, auth },
+      proxy("socks"),
+      proxy("http"),
+      { ...proxy("socks"), listen: { hostname: "127.0.0.1", port: await freePort() }, auth },
     );
     const curl = (...args: string[]): Promise<{ code: number; stdout: string }> =>
       run("curl", ["-sS", "--max-time", "20", ...args]);
@@ -293,9 +272,9 @@ programTest(
     await redis.printed(/Ready to accept connections/);
     await using server = await startServer();
     await using there = await startTunnel(server);
-    await offer(there, "redis", `127.0.0.1:${port}`);
+    await offer(there, { redis: `127.0.0.1:${port}` });
     await using here = await startTunnel(server);
-    const [map] = await open(here, mapTo("redis:6379"));
+    const [map] = await openDoors(here, portMap("redis:6379"));
     const cli = (...args: string[]): Promise<{ code: number; stdout: string }> =>
       run("redis-cli", ["-p", `${map}`, ...args]);
     assert.equal((await cli("SET", "greeting", "hello")).stdout, "OK\n");

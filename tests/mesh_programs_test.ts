@@ -4,12 +4,10 @@ import {
   echoTarget,
   eventually,
   fill,
-  freePort,
   programTest,
   run,
   sha256,
   SOAK,
-  spawn,
   spawnPktriot,
   startServer,
   startTunnel,
@@ -19,6 +17,7 @@ import {
   type Wire,
 } from "./harness.ts";
 import { MARIADB_PROGRAMS, startMariadb, startRedis } from "./harness/databases.ts";
+import { iperf3BothWays } from "./harness/iperf3.ts";
 import { offer, openDoors, portMap } from "./harness/mesh.ts";
 
 const MEBIBYTE = 1024 * 1024;
@@ -92,21 +91,7 @@ programTest(
 );
 
 programTest("iperf3 through a port map, in both directions", ["iperf3"], async () => {
-  const bytes = (SOAK ? 4096 : 128) * MEBIBYTE;
-  for (const direction of [[], ["--reverse"], ["--parallel", "4"]]) {
-    // One of its own for each: it is busy for a moment after a test.
-    const port = await freePort();
-    await using service = spawn("iperf3", ["-s", "-1", "-B", "127.0.0.1", "-p", `${port}`, "--forceflush"]);
-    await service.printed(/Server listening/);
-    await using map = await mapped(`127.0.0.1:${port}`);
-    const options = ["-c", "127.0.0.1", "-p", `${map.port}`, "-n", `${bytes}`, "--json", ...direction];
-    const { code, stdout, stderr } = await run("iperf3", options, { timeoutMs: 300_000 });
-    assert.equal(code, 0, `${stdout}${stderr}`);
-    const { end } = JSON.parse(stdout);
-    assert.ok(end.sum_sent.bytes >= bytes, stdout);
-    // Its receiver stops when the sender says so, on another connection: what is on the way then is not counted.
-    assert.ok(end.sum_received.bytes > bytes / 2, `${end.sum_received.bytes} of ${bytes} bytes`);
-  }
+  await iperf3BothWays((SOAK ? 4096 : 128) * MEBIBYTE, mapped);
 });
 
 programTest(

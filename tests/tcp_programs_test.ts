@@ -3,19 +3,18 @@ import { userInfo } from "node:os";
 import { join } from "node:path";
 import {
   fill,
-  freePort,
   programTest,
   run,
   sha256,
   SOAK,
   spawn,
-  type Spawned,
   startServer,
   startTunnel,
   tcpTarget,
-  type TempDir,
   tempDir,
 } from "./harness.ts";
+import { startRedis } from "./harness/databases.ts";
+import { iperf3BothWays } from "./harness/iperf3.ts";
 import { startSshd } from "./harness/sshd.ts";
 
 const MEBIBYTE = 1024 * 1024;
@@ -57,19 +56,9 @@ programTest("ssh and scp through the tunnel", ["ssh", "scp", "sshd", "ssh-keygen
   assert.equal(sha256(await Deno.readFile(back)), sha256(bytes));
 });
 
-async function startRedis(folder: TempDir): Promise<Spawned & { port: number }> {
-  const port = await freePort();
-  const redis = spawn("redis-server", [
-    ...["--port", `${port}`, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder.path],
-  ]);
-  await redis.printed(/Ready to accept connections/);
-  return Object.assign(Object.create(redis), { port });
-}
-
 programTest("redis-cli through the tunnel: ping, a large value, pub/sub", ["redis-server", "redis-cli"], async () => {
-  await using folder = await tempDir();
-  await using redis = await startRedis(folder);
-  await using published = await publish(`127.0.0.1:${redis.port}`);
+  await using redis = await startRedis();
+  await using published = await publish(redis.address);
   const at = ["-p", `${published.port}`];
   const cli = (args: string[], stdin?: string) =>
     run("redis-cli", [...at, ...args], stdin === undefined ? {} : { stdin });
@@ -86,25 +75,7 @@ programTest("redis-cli through the tunnel: ping, a large value, pub/sub", ["redi
 });
 
 programTest("iperf3 through the tunnel, in both directions", ["iperf3"], async () => {
-  const bytes = (SOAK ? 4096 : 128) * MEBIBYTE;
-  for (const direction of [[], ["--reverse"], ["--parallel", "4"]]) {
-    // One of its own for each: it is busy for a moment after a test.
-    const port = await freePort();
-    await using service = spawn("iperf3", ["-s", "-1", "-B", "127.0.0.1", "-p", `${port}`, "--forceflush"]);
-    await service.printed(/Server listening/);
-    await using published = await publish(`127.0.0.1:${port}`);
-    const { code, stdout, stderr } = await run(
-      "iperf3",
-      ["-c", "127.0.0.1", "-p", `${published.port}`, "-n", `${bytes}`, "--json", ...direction],
-      { timeoutMs: 300_000 },
-    );
-    assert.equal(code, 0, `${stdout}${stderr}`);
-    const { end, error } = JSON.parse(stdout);
-    assert.equal(error, undefined, stdout);
-    assert.ok(end.sum_sent.bytes >= bytes);
-    // Its receiver stops when the sender says so, on another connection: what is on the way then is not counted.
-    assert.ok(end.sum_received.bytes > bytes / 2, `${end.sum_received.bytes} of ${bytes} bytes`);
-  }
+  await iperf3BothWays((SOAK ? 4096 : 128) * MEBIBYTE, publish);
 });
 
 programTest("nc ends its input and still gets the whole answer", ["nc"], async () => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Door, DoorState, PortMap } from "../../mod.ts";
+import type { Door, DoorState, PortMap, ProxyDoor } from "../../mod.ts";
 import { parseDestination } from "../../mod.ts";
 import type { TestServer } from "./server.ts";
 import { startTunnel, type TestTunnel, type TunnelSetup } from "./tunnel.ts";
@@ -12,7 +12,7 @@ export function portMap(destination: string): PortMap {
 }
 
 /** A proxy on any free port of loopback, which asks nobody who they are. */
-export function proxy(kind: "socks" | "http"): Door {
+export function proxy(kind: ProxyDoor["kind"]): ProxyDoor {
   return { kind, listen: LOOPBACK };
 }
 
