@@ -41,14 +41,14 @@ export async function pipe(upstream: Duplex, downstream: Duplex, options: PipeOp
     look();
   });
   async function copy(from: Duplex, to: Duplex, direction: "up" | "down"): Promise<void> {
-    const { headroom } = from;
+    const { headroom = 0 } = from;
     let next = from.read();
     for (;;) {
       const bytes = next instanceof Promise ? await next : next;
       if (bytes === null) break;
       if (from.ready !== true || to.writeAll === undefined || bytes.length > JOIN_BYTES >> 1) {
         // A small rest of a large buffer is copied, as the buffer is worth more than a copy.
-        const isRest = bytes.length < BULK_BYTES && bytes.buffer.byteLength >= JOIN_BYTES;
+        const isRest = headroom > 0 && bytes.length < BULK_BYTES && bytes.buffer.byteLength >= JOIN_BYTES;
         const written = isRest ? writeCopy(to, bytes) : to.write(bytes, headroom);
         if (written instanceof Promise) await written;
         if (isRest || bytes.length >= BULK_BYTES) from.reuse?.(bytes);
