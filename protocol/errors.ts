@@ -322,7 +322,7 @@ export const ERRORS = {
   SERVICE_TAKEN: {
     code: "E4023",
     title: "The service name belongs to another owner",
-    fix: "Choose another service name.",
+    fix: "Choose another service name, or ask the operator: `spokes service rm` makes it free.",
   },
 
   // E5: configuration and commands.

@@ -114,7 +114,7 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
     onEnd: (session, error) => notes.ended(session, error, sessions.isLive(session.tunnel.id)),
   });
   certificates.onChange = () => void sessions.retryRefused();
-  services.onFreed = soon(() => void sessions.retryRefused());
+  stack.use(state.serviceNames.watchLost((name, owner) => void sessions.refreshService(name, owner)));
   services.onRenamed = soon(() => mesh.recheck());
   const proofs = openDomainProofs(options, { state, sessions, hostname, log }, stack);
   const authenticator = new Authenticator({ state, metrics, log });

@@ -11,6 +11,7 @@ import type { Services } from "./mesh/services.ts";
 import type { Router } from "./router.ts";
 import { nameTaken } from "./state/names.ts";
 import type { ServerState } from "./state/server_state.ts";
+import { serviceTaken } from "./state/service_names.ts";
 
 /**
  * Names for which the server gets certificates on behalf of one tunnel: authorities limit what an account may order (300 in 3 hours at
@@ -97,7 +98,7 @@ export class Publisher {
     this.#checkTls(rule);
     const { names, ports } = this.#parts.state;
     const { tunnel } = this.#session;
-    this.#parts.services.assertFree(tunnel.owner, rule.service);
+    this.#checkService(rule.service);
     if (rule.kind === "tcp") return ports.assertOwner(tunnel, rule.port);
     this.#checkDomain(rule.domain);
     const owner = names.ownerOf(rule.domain);
@@ -126,13 +127,29 @@ export class Publisher {
     return this.#inTurn(() => this.#dropLost(domain));
   }
 
+  /** Withdraws the rules that offer a service under a name that the tunnel's owner has no more; tells the client. */
+  dropService(name: string): Promise<void> {
+    return this.#inTurn(() => {
+      if (this.#ownsService(name)) return;
+      for (const { id, rule } of this.rules) if (rule.service === name) this.drop(id, serviceTaken(name));
+    });
+  }
+
   /**
    * Tries the rules that were refused again, of a domain and of what is below it, or all, and looks how the others fare; tells the client
    * what has changed.
    */
   retry(domain?: string): Promise<void> {
+    return this.#retry((rule) => domain === undefined || isWithin(rule, domain));
+  }
+
+  /** The same for the rules that have this service name. */
+  retryService(name: string): Promise<void> {
+    return this.#retry(({ service }) => service === name);
+  }
+
+  #retry(concerned: (rule: Rule) => boolean): Promise<void> {
     return this.#inTurn(async () => {
-      const concerned = (rule: Rule): boolean => domain === undefined || isWithin(rule, domain);
       const open = this.rules.filter(({ rule }) => concerned(rule)).map(({ id, rule }) => this.#activeState(id, rule));
       const waiting = [...this.#refused].filter(([, rule]) => concerned(rule));
       const states = await Promise.all(waiting.map(([id, rule]) => this.#applyOne(id, rule)));
@@ -230,7 +247,8 @@ export class Publisher {
 
   async #publish(id: string, rule: Rule): Promise<void> {
     const published = new PublishedRule(this.#session, rule);
-    this.#parts.services.assertFree(this.#session.tunnel.owner, rule.service);
+    // Before it takes a domain for nothing.
+    this.#checkService(rule.service);
     if (rule.kind === "http") await this.#publishHttp(published, rule);
     else await this.#publishTcp(published, rule);
     this.#published.set(id, published);
@@ -241,6 +259,8 @@ export class Publisher {
   async #update(published: PublishedRule, rule: Rule): Promise<void> {
     const before = published.rule;
     if ((before.private === true) !== (rule.private === true)) return await this.#publishAnew(published, rule);
+    if (before.service !== rule.service) await this.#claimForUpdate(published, rule.service);
+    // In one go: whoever is told of the new name looks at the rule.
     this.#parts.services.rename(published, rule.service);
     published.update(rule);
     if (endsHere(before) !== endsHere(rule)) this.#parts.onTlsRules();
@@ -256,6 +276,7 @@ export class Publisher {
     const { tunnel } = this.#session;
     this.#checkDomain(rule.domain);
     await this.#parts.state.names.claim(tunnel, rule.domain);
+    await this.#claimService(rule.service);
     published.upstreams = new HttpUpstreams(published);
     this.#parts.router.add(rule.domain, published, {
       below: rule.domain === tunnel.hostname,
@@ -268,6 +289,7 @@ export class Publisher {
 
   async #publishTcp(published: PublishedRule, rule: TcpRule): Promise<void> {
     this.#parts.state.ports.assertOwner(this.#session.tunnel, rule.port);
+    await this.#claimService(rule.service);
     if (rule.private !== true) await this.#parts.ports.open(rule.port, published);
   }
 
@@ -287,10 +309,39 @@ export class Publisher {
   #addService(published: PublishedRule): void {
     try {
       this.#parts.services.add(published);
+      this.#assertOwned(published.rule.service);
     } catch (error) {
       this.#withdraw(published, toCodedError(error));
       throw error;
     }
+  }
+
+  /** Whether a rule may have the service name, from memory. @throws {CodedError} SERVICE_TAKEN */
+  #checkService(name: string | undefined): void {
+    if (name === undefined) return;
+    const { owner } = this.#session.tunnel;
+    this.#parts.services.assertFree(owner, name);
+    this.#parts.state.serviceNames.check(owner, name);
+  }
+
+  async #claimService(name: string | undefined): Promise<void> {
+    if (name !== undefined) await this.#parts.state.serviceNames.claim(name, this.#session.tunnel);
+  }
+
+  async #claimForUpdate(published: PublishedRule, name: string | undefined): Promise<void> {
+    this.#checkService(name);
+    await this.#claimService(name);
+    if (this.#published.get(published.id) !== published) throw new CodedError("RULE_UNKNOWN", "The rule was withdrawn");
+    this.#assertOwned(name);
+  }
+
+  /** What was lost between the claim and this moment nobody has withdrawn; what is lost from now on is. */
+  #assertOwned(name: string | undefined): void {
+    if (name !== undefined && !this.#ownsService(name)) throw serviceTaken(name);
+  }
+
+  #ownsService(name: string): boolean {
+    return this.#parts.state.serviceNames.isOf(this.#session.tunnel.owner, name);
   }
 
   #withdraw(published: PublishedRule, error: CodedError): void {

@@ -250,15 +250,18 @@ Deno.test("a rule that becomes private, or public, loses whoever is on it", asyn
   assert.deepEqual([setup.ports.has(port), setup.router.route("a.example.test").kind], [true, "found"]);
 });
 
-Deno.test("a service name belongs to the owner who came first; when it is free, the rule that waited has it", async () => {
-  await using setup = await setUpSessions();
+/** Two tunnels of different owners. */
+async function twoOwners(setup: SessionSetup): Promise<[first: Session, second: Session]> {
   const first = await joined(setup);
   const { token } = await setup.state.enrolmentTokens.create({ owner: "bob" });
   const { tunnel } = await setup.state.enrol(token);
   await setup.dial(tunnel).join();
-  const second = setup.sessions.serving(tunnel.id)!;
-  const freed = Promise.withResolvers<void>();
-  setup.services.onFreed = freed.resolve;
+  return [first, setup.sessions.serving(tunnel.id)!];
+}
+
+Deno.test("a service name stays with the owner who came first, whether or not anybody offers it (R12)", async () => {
+  await using setup = await setUpSessions();
+  const [first, second] = await twoOwners(setup);
   const wiki = { service: "wiki" } as Partial<Rule>;
   assert.deepEqual(await codes(first, [http("a.example.test", wiki), http("b.example.test", wiki)]), [
     "active",
@@ -274,13 +277,81 @@ Deno.test("a service name belongs to the owner who came first; when it is free, 
       "active",
     ],
   );
-  await freed.promise;
-  await setup.sessions.retryRefused();
+  const other = { service: "b" } as Partial<Rule>;
+  assert.deepEqual(await codes(second, [http("c.example.test", wiki)]), ["E4023"], "nobody offers it now");
+  assert.equal(setup.state.names.ownerOf("c.example.test"), undefined, "no domain is taken for nothing");
+  assert.deepEqual(await codes(second, [http("c.example.test")]), ["active"]);
+  assert.deepEqual(await codes(second, [http("c.example.test", other)]), ["E4023"], "an edit to it closes the rule");
+  assert.equal(setup.router.route("c.example.test").kind, "unknown");
+  await first.end(new CodedError("TUNNEL_OFFLINE"));
+  assert.deepEqual(await codes(second, [http("c.example.test", wiki)]), ["E4023"], "its owner is away");
+  assert.throws(() => second.publisher.check(http("c.example.test", wiki)), { kind: "SERVICE_TAKEN" });
+});
+
+Deno.test("a service name that the operator takes is withdrawn, and goes to the rule that waited for it", async () => {
+  await using setup = await setUpSessions();
+  const [first, second] = await twoOwners(setup);
+  const wiki = { service: "wiki" } as Partial<Rule>;
+  await first.publisher.apply([http("a.example.test", wiki), http("b.example.test")]);
+  await second.publisher.apply([http("c.example.test", wiki)]);
+  const operator = await setup.another();
+  assert.equal(await operator.serviceNames.release("wiki"), true);
+  // Its turn comes behind theirs.
+  await setup.sessions.refreshService("wiki", first.tunnel.owner);
+  assert.deepEqual(first.publisher.states.map(({ code, state }) => code ?? state), ["E4023", "active"]);
   assert.deepEqual(second.publisher.states.map(({ state }) => state), ["active"]);
-  assert.deepEqual(
-    await codes(first, [http("a.example.test", wiki)]),
-    ["E4023"],
-    "an edit to a taken name closes the rule",
-  );
-  assert.equal(setup.router.route("a.example.test").kind, "unknown");
+  assert.deepEqual(setup.services.byName("wiki").map(({ id }) => id), ["http/c.example.test"]);
+  assert.deepEqual(await codes(first, [http("a.example.test", wiki)]), ["E4023"]);
+});
+
+Deno.test("of two owners who ask for a service name at once one has it", async () => {
+  await using setup = await setUpSessions();
+  const [first, second] = await twoOwners(setup);
+  const wiki = { service: "wiki" } as Partial<Rule>;
+  const answers = await Promise.all([
+    codes(first, [http("a.example.test", wiki)]),
+    codes(second, [http("c.example.test", wiki)]),
+  ]);
+  assert.deepEqual(answers.flat().sort(), ["E4023", "active"]);
+  const [offered] = setup.services.byName("wiki");
+  assert.equal(offered?.session.tunnel.owner, setup.state.serviceNames.list()[0]?.owner);
+});
+
+Deno.test("a rule whose session ends while its new service name is being claimed is found by none", async () => {
+  await using setup = await setUpSessions();
+  const session = await joined(setup);
+  await session.publisher.apply([http("a.example.test")]);
+  const applied = session.publisher.apply([http("a.example.test", { service: "wiki" } as Partial<Rule>)]);
+  // The edit has begun, and waits for the store.
+  await Promise.resolve();
+  await Promise.resolve();
+  await session.publisher.withdrawAll();
+  assert.deepEqual((await applied).map(({ state }) => state), ["inactive"]);
+  assert.deepEqual([setup.services.byName("wiki"), setup.services.all], [[], []]);
+});
+
+Deno.test("a service name that is lost between its claim and the publishing leaves the rule inactive", async () => {
+  await using setup = await setUpSessions();
+  const session = await joined(setup);
+  const { serviceNames } = setup.state;
+  const claim = serviceNames.claim.bind(serviceNames);
+  serviceNames.claim = async (name, claimant) => {
+    await claim(name, claimant);
+    await serviceNames.release(name);
+  };
+  const wiki = { service: "wiki" } as Partial<Rule>;
+  assert.deepEqual(await codes(session, [http("a.example.test", wiki)]), ["E4023"]);
+  assert.deepEqual(await codes(session, [http("a.example.test")]), ["active"]);
+  assert.deepEqual(await codes(session, [http("a.example.test", wiki)]), ["E4023"]);
+  assert.deepEqual([setup.services.all, setup.router.route("a.example.test").kind], [[], "unknown"]);
+});
+
+Deno.test("a failed edit to a service name leaves no rule behind in the mesh", async () => {
+  await using setup = await setUpSessions();
+  const session = await joined(setup);
+  const port = await setup.state.ports.allocate(session.tunnel, {});
+  await session.publisher.apply([{ ...tcp(port), service: "one" }]);
+  await setup.store.put("services.two", "what no version has written");
+  assert.deepEqual(await codes(session, [{ ...tcp(port), service: "two" }]), ["E6001"]);
+  assert.deepEqual([setup.services.byName("one"), setup.services.all, [...setup.ports.keys()]], [[], [], []]);
 });

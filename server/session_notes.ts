@@ -37,12 +37,14 @@ export class SessionNotes {
     if (!live) void this.#note(tunnel.id, { from, ended: true });
   }
 
-  /** Ownership of one-shots ends some time after their session: what is connected is noted, what has gone is removed. */
+  /** Ownership of one-shots, and of service names, ends some time after the last session: what is here is noted, what has gone is removed. */
   async tidy(sessions: Sessions): Promise<void> {
     const { state, log } = this.#parts;
     try {
       const temporary = sessions.all.filter(({ tunnel }) => tunnel.parent !== undefined);
       await Promise.all(temporary.map(({ tunnel, from }) => state.sightings.note(tunnel.id, { from })));
+      // Before what is not offered any more is forgotten.
+      await state.serviceNames.note(offeredNames(sessions));
       await state.sweep((id) => sessions.isLive(id));
     } catch (error) {
       log.error("state not tidied", { reason: toCodedError(error).message });
@@ -56,4 +58,9 @@ export class SessionNotes {
       this.#parts.log.warn("sighting not noted", { tunnel, reason: toCodedError(error).message });
     }
   }
+}
+
+function offeredNames(sessions: Sessions): Set<string> {
+  const names = sessions.all.flatMap(({ publisher }) => publisher.rules.map(({ rule }) => rule.service));
+  return new Set(names.filter((name) => name !== undefined));
 }

@@ -114,6 +114,17 @@ export class Sessions {
     await this.#forServing((session) => session.publisher.retry(domain));
   }
 
+  /**
+   * The owner has lost a service name: rules that offer it go first, then those of others that waited for it have their turn. The former
+   * owner's wait for the next occasion, or the operator's word would give the name back to them. Never rejects.
+   */
+  async refreshService(name: string, formerOwner: string): Promise<void> {
+    await this.#forServing((session) => session.publisher.dropService(name));
+    await this.#forServing(async ({ tunnel, publisher }) => {
+      if (tunnel.owner !== formerOwner) await publisher.retryService(name);
+    });
+  }
+
   /** Rules that could not be published may be publishable now, or others fare otherwise: a certificate has come, or cannot be had. Never rejects. */
   retryRefused(): Promise<void> {
     return this.#forServing((session) => session.publisher.retry());

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { runProgram } from "../cli/program.ts";
 import { spokesProgram } from "../cli/spokes/program.ts";
 import { memoryIo } from "../cli/testing/memory_io.ts";
@@ -13,6 +14,7 @@ import {
   startServer,
   startTunnel,
   tcpTarget,
+  tempDir,
   type TestTunnel,
   type Wire,
 } from "./harness.ts";
@@ -198,27 +200,55 @@ Deno.test("what spokes policy check says is what happens", async () => {
   assert.ok(outcomes.has("allow") && outcomes.has("E4020") && outcomes.has("E4021"), [...outcomes].join());
 });
 
-Deno.test("a service name belongs to the owner who has it: another's rule waits, and is active when the name is free", async () => {
+/** The code of what became of the only rule, which offers `db`. */
+async function offerDb({ tunnel }: TestTunnel, port: number, target: string): Promise<string | undefined> {
+  const [state] = await tunnel.setRules([{ kind: "tcp", port, target, service: "db" }]);
+  return state?.code ?? state?.state;
+}
+
+Deno.test("a service name stays its owner's when they take the rule out; the operator gives it to the rule that waits", async () => {
   await using one = await echoTarget();
   await using two = await echoTarget();
-  await using server = await startServer();
-  await using first = await tunnelOf(server, { owner: "alice" });
-  await using second = await tunnelOf(server, { owner: "bob" });
+  await using operated = await operate();
+  await using first = await operated.tunnel({ owner: "alice" });
+  await using second = await operated.tunnel({ owner: "bob" });
   await offer(first, { db: one.address });
   const { port } = await second.tunnel.request("port.allocate", {});
-  const [state] = await second.tunnel.setRules([{ kind: "tcp", port, target: two.address, service: "db" }]);
-  assert.deepEqual([state?.state, state?.code], ["inactive", "E4023"]);
+  assert.equal(await offerDb(second, port, two.address), "E4023");
   assert.equal(await attempt(second, "db:1"), "E4020");
   assert.equal(await attempt(first, "db:1"), "allow");
-  assert.equal(one.connections.length, 1);
-  const from = second.events.length;
   await first.tunnel.setRules([]);
+  assert.equal(await offerDb(second, port, two.address), "E4023", "nobody offers it now");
+  assert.equal(await attempt(first, "db:1"), "E4019");
+  const [{ name, owner }, ...more] = JSON.parse(await operated.command("service", "ls", "--json"));
+  assert.deepEqual([name, owner, more], ["db", "alice", []]);
+
+  const from = second.events.length;
+  assert.match(await operated.command("service", "rm", "db"), /removed/);
   await eventually(() => {
     const told = second.events.slice(from).filter((event) => event.kind === "rules");
     return told.some(({ states }) => states[0]?.state === "active");
   }, "the name to be free");
   assert.deepEqual([await attempt(first, "db:1"), await attempt(second, "db:1")], ["E4020", "allow"]);
   assert.equal(two.connections.length, 1);
+});
+
+Deno.test("a restart of the server does not free a service name whose tunnel is away", async () => {
+  await using target = await echoTarget();
+  await using folder = await tempDir();
+  const stateDir = join(folder.path, "state");
+  {
+    await using server = await startServer({ stateDir });
+    await using first = await tunnelOf(server, { owner: "alice" });
+    await offer(first, { db: target.address });
+  }
+  await using server = await startServer({ stateDir });
+  await using second = await tunnelOf(server, { owner: "bob" });
+  const { port } = await second.tunnel.request("port.allocate", {});
+  assert.equal(await offerDb(second, port, target.address), "E4023");
+  await using mate = await tunnelOf(server, { owner: "alice" });
+  await offer(mate, { db: target.address });
+  assert.equal(await attempt(mate, "db:1"), "allow");
 });
 
 Deno.test("a service that gets another name is another one to the policy: who may not reach it by that is cut", async () => {

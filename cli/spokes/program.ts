@@ -5,6 +5,7 @@ import { parsePort } from "../parse_port.ts";
 import { addCompletion, createProgram, examples, globalOptions } from "../program.ts";
 import { addDomainCommands } from "./domain_command.ts";
 import { addPolicyCommands } from "./policy_command.ts";
+import { addServiceCommands } from "./service_command.ts";
 
 /** All commands, flags and help of `spokes`. What a command does is imported when it runs. */
 export function spokesProgram(io: Io): CommandUnknownOpts {
@@ -28,6 +29,7 @@ export function spokesProgram(io: Io): CommandUnknownOpts {
   addTokenCommands(program, context);
   addTunnelCommands(program, context);
   addDomainCommands(program, context);
+  addServiceCommands(program, context);
   addPolicyCommands(program, context);
   addCompletion(program);
   return program;

@@ -1,7 +1,10 @@
 import { deepEqual, equal, match, notEqual } from "node:assert/strict";
 import { parseInvite } from "../../protocol/invite.ts";
+import type { CommandContext } from "../command_context.ts";
 import { runProgram } from "../program.ts";
 import { memoryIo } from "../testing/memory_io.ts";
+import { loadServerConfig } from "./config_path.ts";
+import { openState } from "./open_state.ts";
 import { spokesProgram } from "./program.ts";
 
 interface Place extends AsyncDisposable {
@@ -274,5 +277,24 @@ Deno.test("every command of spokes has help with two examples", async () => {
     equal(await runProgram(spokesProgram(io), [...path, "--help"], io), 0);
     const examples = io.out.join("\n").match(/^ {2}\$ .*$/gm) ?? [];
     equal(examples.length >= 2, true, `spokes ${path.join(" ")}: ${io.out.join("\n")}`);
+  }
+});
+
+Deno.test("spokes service ls and rm show whose a service name is, and take it", async () => {
+  await using server = await initialised();
+  const context = { io: memoryIo(), global: { config: server.config } } as unknown as CommandContext;
+  {
+    await using opened = await openState(await loadServerConfig(context));
+    await opened.state.serviceNames.claim("redis", { owner: "alice" });
+  }
+  match((await server.run("service", "ls")).out.join("\n"), /redis +\| alice +\| 2\d{3}-/);
+  const [redis] = JSON.parse((await server.run("service", "ls", "--json")).out.join("\n"));
+  const { name, owner, offeredAt, keptUntil } = redis;
+  deepEqual([name, owner, Date.parse(keptUntil) - Date.parse(offeredAt)], ["redis", "alice", 30 * 24 * 3_600_000]);
+  deepEqual((await server.run("service", "rm", "redis")).out, ["Service redis removed"]);
+  for (const wrong of ["redis", "a.b", "*"]) {
+    const { code, err } = await server.run("service", "rm", wrong);
+    equal(code, 1);
+    match(err[0] ?? "", /belongs to nobody/);
   }
 });

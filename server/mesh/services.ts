@@ -1,5 +1,6 @@
 import { CodedError } from "../../protocol/errors.ts";
 import type { PublishedRule } from "../published_rule.ts";
+import { serviceTaken } from "../state/service_names.ts";
 
 /** Everything behind one service name: tunnels of one owner. */
 interface NamedService {
@@ -7,10 +8,8 @@ interface NamedService {
   readonly rules: Set<PublishedRule>;
 }
 
-/** What is online, by the ways in which the mesh finds it. */
+/** What is online, by the ways in which the mesh finds it. Whose a service name is while nobody offers it, the state knows. */
 export class Services {
-  /** Told when a service name is free that somebody else had wanted. */
-  onFreed: () => void = () => {};
   /** Told when an edit gives a rule another service name: the policy may say something else of it. */
   onRenamed: () => void = () => {};
   readonly #all = new Set<PublishedRule>();
@@ -19,8 +18,6 @@ export class Services {
   readonly #byHostname = new Map<string, Set<PublishedRule>>();
   /** The name under which each rule was added: an edit may have changed what it says now. */
   readonly #names = new Map<PublishedRule, string>();
-  /** Taken names that were refused to somebody. */
-  readonly #wanted = new Set<string>();
 
   /** Adds a rule that is to be published. @throws {CodedError} SERVICE_TAKEN, PORT_IN_USE */
   add(published: PublishedRule): void {
@@ -57,13 +54,12 @@ export class Services {
     if (ofTunnel?.size === 0) this.#byHostname.delete(hostname);
   }
 
-  /** Whether a tunnel of this owner may give the name to a rule. @throws {CodedError} SERVICE_TAKEN */
+  /** Whether nobody else offers the name now. @throws {CodedError} SERVICE_TAKEN */
   assertFree(owner: string, name: string | undefined): void {
     if (name === undefined) return;
     const holder = this.#byName.get(name);
     if (holder === undefined || holder.owner === owner) return;
-    this.#wanted.add(name);
-    throw new CodedError("SERVICE_TAKEN", `The service name "${name}" belongs to another owner`);
+    throw serviceTaken(name);
   }
 
   /** All rules that are online. */
@@ -123,9 +119,7 @@ export class Services {
     this.#names.delete(published);
     const service = this.#byName.get(name);
     service?.rules.delete(published);
-    if (service === undefined || service.rules.size > 0) return;
-    this.#byName.delete(name);
-    if (this.#wanted.delete(name)) this.onFreed();
+    if (service?.rules.size === 0) this.#byName.delete(name);
   }
 }
 

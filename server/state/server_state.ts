@@ -5,6 +5,7 @@ import { EnrolmentTokens } from "./enrolment_tokens.ts";
 import type { PortRange } from "./grants.ts";
 import { Names } from "./names.ts";
 import { Ports } from "./ports.ts";
+import { ServiceNames } from "./service_names.ts";
 import { Sightings } from "./sightings.ts";
 import { checkTunnelName, type IssuedTunnel, Tunnels } from "./tunnels.ts";
 
@@ -32,6 +33,7 @@ export interface ServerState extends Disposable {
   readonly names: Names;
   readonly domains: Domains;
   readonly ports: Ports;
+  readonly serviceNames: ServiceNames;
   readonly sightings: Sightings;
   /** Turns an enrolment token into a tunnel. Throws `TOKEN_INVALID`, `TOKEN_EXPIRED`, `TOKEN_USED` or `USAGE`. */
   enrol(token: string, options?: { readonly name?: string }): Promise<IssuedTunnel>;
@@ -48,12 +50,14 @@ export async function openServerState(store: Store, options: ServerStateOptions)
   const names = new Names(store, { ...options, hasEnded });
   const domains = new Domains(store, options);
   const ports = new Ports(store, { ...options, range: options.ports, hasEnded });
+  const serviceNames = new ServiceNames(store, options);
   const tunnels = new Tunnels(store, { names, ports, sightings }, options);
   function dispose(): void {
-    for (const part of [names, domains, ports, tunnels, sightings]) part[Symbol.dispose]();
+    for (const part of [names, domains, ports, serviceNames, tunnels, sightings]) part[Symbol.dispose]();
   }
   try {
-    await Promise.all([names.open(), domains.open(), ports.open(), sightings.open(), tunnels.open()]);
+    const parts = [names, domains, ports, serviceNames, sightings, tunnels];
+    await Promise.all(parts.map((part) => part.open()));
   } catch (error) {
     dispose();
     throw error;
@@ -64,6 +68,7 @@ export async function openServerState(store: Store, options: ServerStateOptions)
     names,
     domains,
     ports,
+    serviceNames,
     sightings,
     async enrol(token, enrolOptions = {}): Promise<IssuedTunnel> {
       // Before the token is used up for nothing.
@@ -76,6 +81,7 @@ export async function openServerState(store: Store, options: ServerStateOptions)
       await names.sweep(exists);
       await domains.sweep(exists);
       await ports.sweep(exists);
+      await serviceNames.sweep();
       await sightings.sweep(exists);
       await enrolmentTokens.prune();
     },

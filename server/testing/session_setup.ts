@@ -23,6 +23,7 @@ import type { ChannelStream } from "../../net/channel_stream.ts";
 /** Everything behind the tunnel endpoint, in memory. */
 export interface SessionSetup extends AsyncDisposable {
   readonly state: StateSetup["state"];
+  readonly store: StateSetup["store"];
   /** Another process on the same store. */
   readonly another: StateSetup["another"];
   readonly clock: StateSetup["clock"];
@@ -103,10 +104,12 @@ export async function setUpSessions(limits: Partial<ServerLimits> = {}): Promise
   const mesh = { services: () => ({ services: [] }), check: () => {} };
   const proofs = new DomainProofs({ state, looks, dns, edge: "edge.example.test" });
   const watch = state.names.watchProven((domain) => void sessions.refreshDomain(domain));
+  const lost = state.serviceNames.watchLost((name, owner) => void sessions.refreshService(name, owner));
   const about = { hostname: "example.test", version: "0", domain: "example.test", httpPort: 80, tlsPort: 443 };
   return {
     ...{
       state,
+      store: setup.store,
       another: setup.another,
       clock: setup.clock,
       sessions,
@@ -154,6 +157,7 @@ export async function setUpSessions(limits: Partial<ServerLimits> = {}): Promise
     },
     async [Symbol.asyncDispose]() {
       watch[Symbol.dispose]();
+      lost[Symbol.dispose]();
       await looks[Symbol.asyncDispose]();
       proofs[Symbol.dispose]();
       for (const { transport } of peers) transport.reset();

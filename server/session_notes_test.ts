@@ -1,0 +1,42 @@
+import assert from "node:assert/strict";
+import { SILENT } from "../net/log.ts";
+import { CodedError } from "../protocol/errors.ts";
+import type { HttpRule } from "../protocol/rule.ts";
+import { Metrics } from "./metrics.ts";
+import { SessionNotes } from "./session_notes.ts";
+import type { Session } from "./session.ts";
+import { DAY_MS } from "./state/testing/state_setup.ts";
+import { type SessionSetup, setUpSessions } from "./testing/session_setup.ts";
+
+async function joined(setup: SessionSetup, owner: string): Promise<Session> {
+  const { token } = await setup.state.enrolmentTokens.create({ owner, expiresInMs: null });
+  const { tunnel } = await setup.state.enrol(token);
+  await setup.dial(tunnel).join();
+  return setup.sessions.serving(tunnel.id)!;
+}
+
+async function offer({ publisher }: Session, domain: string): Promise<string | undefined> {
+  const rule: HttpRule = { kind: "http", domain, target: "127.0.0.1:80", firewall: [], service: "wiki" };
+  const [state] = await publisher.apply([rule]);
+  return state?.code ?? state?.state;
+}
+
+Deno.test("tidy() keeps service names that are offered; 30 days after the last offer one goes to the rule that waits", async () => {
+  await using setup = await setUpSessions();
+  const notes = new SessionNotes({ state: setup.state, metrics: new Metrics(), log: SILENT });
+  const [first, second] = [await joined(setup, "alice"), await joined(setup, "bob")];
+  assert.equal(await offer(first, "a.example.test"), "active");
+  assert.equal(await offer(second, "b.example.test"), "E4023");
+  setup.clock.now += 40 * DAY_MS;
+  await notes.tidy(setup.sessions);
+  assert.deepEqual(setup.services.byName("wiki").map(({ id }) => id), ["http/a.example.test"]);
+  await first.end(new CodedError("TUNNEL_OFFLINE"));
+  setup.clock.now += 30 * DAY_MS - 1;
+  await notes.tidy(setup.sessions);
+  assert.equal(await offer(second, "b.example.test"), "E4023");
+  setup.clock.now += 1;
+  await notes.tidy(setup.sessions);
+  // Its turn comes behind that of what the housekeeping has begun.
+  await setup.sessions.refreshService("wiki", "alice");
+  assert.deepEqual(second.publisher.states.map(({ state }) => state), ["active"]);
+});
