@@ -7,24 +7,24 @@ const MAP = ["ports", "map", "--offline"];
 Deno.test("ports map, ls and rm change and show the configuration", async () => {
   await using file = await pktriotConfig("config.json", IDENTITY);
   const { code, out } = await file.run([
-    ...["ports", "map", "33306", "--transport", "tcp", "--destination", "MariaDB", "--port", "22123", "--offline"],
+    ...["ports", "map", "23306", "--transport", "tcp", "--destination", "MariaDB", "--port", "22123", "--offline"],
   ]);
-  deepEqual([code, out], [0, ["Added port mapping", "127.0.0.1:33306 -> mariadb:22123"]]);
+  deepEqual([code, out], [0, ["Added port mapping", "127.0.0.1:23306 -> mariadb:22123"]]);
   deepEqual(JSON.parse(await file.text()).ports, [
-    { port: 33_306, transport: "tcp", destination: "mariadb", destinationPort: 22_123 },
+    { port: 23_306, transport: "tcp", destination: "mariadb", destinationPort: 22_123 },
   ]);
   deepEqual((await file.run(["ports", "ls"])).out, [
     "+------------+-----------+---------+------------------+",
     "| Local Port | Transport | Host    | Destination Port |",
     "+------------+-----------+---------+------------------+",
-    "| 33306      | tcp       | mariadb | 22123            |",
+    "| 23306      | tcp       | mariadb | 22123            |",
     "+------------+-----------+---------+------------------+",
   ]);
-  deepEqual(await file.run(["ports", "rm", "33306"]), { code: 0, out: ["Removed port mapping"], err: [] });
+  deepEqual(await file.run(["ports", "rm", "23306"]), { code: 0, out: ["Removed port mapping"], err: [] });
   deepEqual(JSON.parse((await file.run(["ports", "ls", "--json"])).out.join("")), []);
-  const again = await file.run(["ports", "rm", "33306"]);
+  const again = await file.run(["ports", "rm", "23306"]);
   deepEqual([again.code, again.out], [1, []]);
-  match(again.err.join("\n"), /^error E4014: There is no port map at 33306\. List them with `pktriot ports ls`\.$/);
+  match(again.err.join("\n"), /^error E4014: There is no port map at 23306\. List them with `pktriot ports ls`\.$/);
 });
 
 Deno.test("ports map of a port that is mapped replaces it and says so; comments stay", async () => {
@@ -33,46 +33,46 @@ server: {address: "127.0.0.1:9"}
 tunnel: {id: t1, token: secret, hostname: a.example.com, name: laptop}
 ports:
   # the cache
-  - port: 36379 # here
+  - port: 26379 # here
     destination: redis # there
     destinationPort: 6379
     label: cache
 `;
   await using file = await pktriotConfig("config.yaml", text);
-  const { code, out } = await file.run([...MAP, "36379", "--destination", "valkey", "--port", "6380"]);
-  deepEqual([code, out[0]], [0, "Replaced port mapping 36379 (it led to redis:6379)"]);
+  const { code, out } = await file.run([...MAP, "26379", "--destination", "valkey", "--port", "6380"]);
+  deepEqual([code, out[0]], [0, "Replaced port mapping 26379 (it led to redis:6379)"]);
   const after = await file.text();
   deepEqual(parse(after).ports, [
-    { port: 36_379, transport: "tcp", destination: "valkey", destinationPort: 6380 },
+    { port: 26_379, transport: "tcp", destination: "valkey", destinationPort: 6380 },
   ]);
-  match(after, /# the cache\n {2}- port: 36379 # here/);
+  match(after, /# the cache\n {2}- port: 26379 # here/);
 });
 
 const WRITTEN: [args: string[], entry: Record<string, unknown>][] = [
-  [["36379", "--destination", "redis"], { port: 36_379, destination: "redis", destinationPort: 36_379 }],
-  [["36379", "--destination", "redis:6379"], { port: 36_379, destination: "redis", destinationPort: 6379 }],
-  [["36379", "--destination", "[2001:DB8::1]:80"], { port: 36_379, destination: "2001:db8::1", destinationPort: 80 }],
-  [["36379", "--destination", "2001:db8::1", "--port", "80"], {
-    port: 36_379,
+  [["26379", "--destination", "redis"], { port: 26_379, destination: "redis", destinationPort: 26_379 }],
+  [["26379", "--destination", "redis:6379"], { port: 26_379, destination: "redis", destinationPort: 6379 }],
+  [["26379", "--destination", "[2001:DB8::1]:80"], { port: 26_379, destination: "2001:db8::1", destinationPort: 80 }],
+  [["26379", "--destination", "2001:db8::1", "--port", "80"], {
+    port: 26_379,
     destination: "2001:db8::1",
     destinationPort: 80,
   }],
-  [["36379", "--destination", "a", "--bind", "::1", "--label", "x y"], {
-    port: 36_379,
+  [["26379", "--destination", "a", "--bind", "::1", "--label", "x y"], {
+    port: 26_379,
     destination: "a",
-    destinationPort: 36_379,
+    destinationPort: 26_379,
     bind: "::1",
     label: "x y",
   }],
-  [["36379", "--destination", "a", "--bind", "0.0.0.0", "--no-auth"], {
-    port: 36_379,
+  [["26379", "--destination", "a", "--bind", "0.0.0.0", "--no-auth"], {
+    port: 26_379,
     destination: "a",
-    destinationPort: 36_379,
+    destinationPort: 26_379,
     bind: "0.0.0.0",
     auth: "none",
   }],
   // On loopback there is nothing to spell out.
-  [["36379", "--destination", "a", "--no-auth"], { port: 36_379, destination: "a", destinationPort: 36_379 }],
+  [["26379", "--destination", "a", "--no-auth"], { port: 26_379, destination: "a", destinationPort: 26_379 }],
   [["unix:/tmp/x.sock", "--destination", "a", "--port", "1"], {
     unix: "/tmp/x.sock",
     destination: "a",
@@ -116,7 +116,7 @@ Deno.test("ports map warns of a port that is in use, and maps it all the same; o
 
 Deno.test("ports map keeps the map when the server is away, and says that it was not checked", async () => {
   await using file = await pktriotConfig("config.json", IDENTITY);
-  const { code, out, err } = await file.run(["ports", "map", "36379", "--destination", "redis"]);
+  const { code, out, err } = await file.run(["ports", "map", "26379", "--destination", "redis"]);
   deepEqual([code, out[0]], [0, "Added port mapping"]);
   match(err[0] ?? "", /^warning E3005: /);
   match(err[1] ?? "", /written all the same/);

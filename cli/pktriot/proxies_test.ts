@@ -7,7 +7,7 @@ const PORT = "31080";
 Deno.test("proxies listen, ls and rm change and show the configuration", async () => {
   await using file = await pktriotConfig("config.json", IDENTITY);
   for (const [kind, added, name] of [["socks", "socks5h", "SOCKS5"], ["http", "http", "HTTP CONNECT"]] as const) {
-    const port = kind === "socks" ? "31080" : "38118";
+    const port = kind === "socks" ? "31080" : "28118";
     const first = await file.run(["proxies", kind, "listen", port]);
     deepEqual([first.code, first.out[0], first.err], [0, `Added ${name} proxy ${added}://127.0.0.1:${port}`, []]);
     const second = await file.run(["proxies", kind, "listen", port, "--bind", "::1"]);
@@ -18,11 +18,11 @@ Deno.test("proxies listen, ls and rm change and show the configuration", async (
     "| Proxy        | Address     | Password |",
     "+--------------+-------------+----------+",
     "| SOCKS5       | [::1]:31080 | none     |",
-    "| HTTP CONNECT | [::1]:38118 | none     |",
+    "| HTTP CONNECT | [::1]:28118 | none     |",
     "+--------------+-------------+----------+",
   ]);
   deepEqual((await file.run(["proxies", "socks", "rm"])).out, ["Removed SOCKS5 proxy"]);
-  deepEqual(JSON.parse(await file.text()).proxies, { http: { port: 38_118, bind: "::1" } });
+  deepEqual(JSON.parse(await file.text()).proxies, { http: { port: 28_118, bind: "::1" } });
   const again = await file.run(["proxies", "socks", "rm"]);
   equal(again.code, 1);
   match(again.err.join("\n"), /^error E4014: There is no SOCKS5 proxy\. /);
