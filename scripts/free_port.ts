@@ -1,12 +1,13 @@
-/** A TCP port of 127.0.0.1 that nobody uses now: the wanted one if it is free, else any. */
+import { freePort as anyFreePort } from "../net/testing/free_port.ts";
+
+/** A TCP port of this machine that nobody uses now: the wanted one if it is free, else any. */
 export function freePort(wanted = 0): number {
+  if (wanted === 0) return anyFreePort();
   try {
-    using listener = Deno.listen({ hostname: "0.0.0.0", port: wanted });
-    return listener.addr.port;
+    using _listener = Deno.listen({ hostname: "0.0.0.0", port: wanted });
+    return wanted;
   } catch (error) {
-    if (wanted === 0 || !(error instanceof Deno.errors.AddrInUse || error instanceof Deno.errors.PermissionDenied)) {
-      throw error;
-    }
-    return freePort();
+    if (error instanceof Deno.errors.AddrInUse || error instanceof Deno.errors.PermissionDenied) return anyFreePort();
+    throw error;
   }
 }

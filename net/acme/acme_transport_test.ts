@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { AcmeTransport, type AcmeTransportOptions, retryAfterMs } from "./acme_transport.ts";
 import { startFakeCa } from "./testing/fake_ca.ts";
-import { freePorts } from "./testing/free_ports.ts";
+import { freePorts } from "../testing/free_port.ts";
 
 const signal = new AbortController().signal;
 

@@ -10,7 +10,7 @@ import { Challenges } from "./challenges.ts";
 import { DnsHook } from "./dns_hook.ts";
 import type { CertificateOrder } from "./wanted_certificate.ts";
 import { type FakeCa, startFakeCa } from "./testing/fake_ca.ts";
-import { freePorts } from "./testing/free_ports.ts";
+import { freePorts } from "../testing/free_port.ts";
 import { identifiedCertificate, RENEWAL_ID } from "./testing/identified_certificate.ts";
 import { type Pebble, PEBBLE_PROGRAMS, startPebble } from "./testing/pebble.ts";
 import { findProgram, programTest } from "../testing/programs.ts";

@@ -29,11 +29,15 @@ class Setup implements AsyncDisposable {
     });
   }
 
+  #writes = 0;
+
   write(file: string, text: string, mode = 0o600): void {
     const path = join(this.root, file);
     Deno.mkdirSync(dirname(path), { recursive: true });
     Deno.writeTextFileSync(path, text);
     if (!isWindows) Deno.chmodSync(path, mode);
+    // Two writes of one moment would have the same times, as no person's ever have.
+    Deno.utimeSync(path, new Date(), new Date(Date.now() + ++this.#writes * 1_000));
   }
 
   remove(file: string): void {

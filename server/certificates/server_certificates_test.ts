@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import { challengeToken } from "../../net/acme/challenges.ts";
-import { freePorts } from "../../net/acme/testing/free_ports.ts";
+import { freePorts } from "../../net/testing/free_port.ts";
 import { type Pebble, PEBBLE_PROGRAMS, startPebble } from "../../net/acme/testing/pebble.ts";
 import { programTest } from "../../net/testing/programs.ts";
 import type { CertificatePair } from "../../net/certificate.ts";

@@ -2,6 +2,7 @@ import net from "node:net";
 import { StreamResetError } from "../../protocol/errors.ts";
 import { eventually, within } from "./wait.ts";
 import { Wire, WireEndedError } from "./wire.ts";
+import { freePort as freePortNow } from "../../net/testing/free_port.ts";
 
 /** A local TCP service. */
 export interface TcpTarget extends AsyncDisposable {
@@ -87,8 +88,7 @@ export function echoTarget(options: TcpTargetOptions = {}): Promise<TcpTarget> {
   }, options);
 }
 
-/** A port on which nobody listens; it was free a moment ago. */
-export async function freePort(host: string = "127.0.0.1"): Promise<number> {
-  await using target = await tcpTarget(undefined, { host });
-  return target.port;
+/** A port on which nobody listens, and that nobody gets by chance. */
+export function freePort(host: string = "127.0.0.1"): Promise<number> {
+  return Promise.resolve(freePortNow(host));
 }

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { testCertificateFor } from "../../testing/certificate.ts";
-import { freePorts } from "./free_ports.ts";
+import { freePorts } from "../../testing/free_port.ts";
 import { type RunningProgram, startProgram } from "./start_program.ts";
 
 /** The programs that {@link startPebble} runs. */

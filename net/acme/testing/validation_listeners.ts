@@ -1,5 +1,5 @@
 import { Challenges, challengeToken } from "../challenges.ts";
-import { freePorts } from "./free_ports.ts";
+import { freePorts } from "../../testing/free_port.ts";
 import { listenTlsAlpn } from "./tls_alpn_listener.ts";
 
 /** Where a CA looks for the answers in {@link Challenges}, as an edge would give them. */
