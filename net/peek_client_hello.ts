@@ -1,5 +1,6 @@
 import { type ClientHello, parseClientHello } from "../protocol/client_hello.ts";
 import { MAX_CLIENT_HELLO_BYTES } from "../protocol/limits.ts";
+import { concat } from "../protocol/concat.ts";
 import type { Duplex, MaybePromise } from "./duplex.ts";
 
 /** What a connection begins with, and the connection as if nothing had been read of it. */
@@ -8,19 +9,32 @@ export interface PeekedHello {
   readonly duplex: Duplex;
 }
 
+/** What was read until it was a ClientHello, or could not become one. */
+export interface ReadHello {
+  /** `incomplete` when the connection ended before. */
+  readonly hello: ClientHello;
+  readonly bytes: Uint8Array;
+}
+
 /** Reads the ClientHello of a connection, at most 16 KiB. The caller's deadline bounds the time. @throws {StreamResetError} */
-export async function peekClientHello(duplex: Duplex): Promise<PeekedHello> {
-  let peeked = new Uint8Array(0);
+export async function readClientHello(duplex: Duplex): Promise<ReadHello> {
+  let bytes = new Uint8Array(0);
   for (;;) {
-    const bytes = await duplex.read();
-    if (bytes !== null) peeked = concat(peeked, bytes);
-    const hello = parseClientHello(peeked);
-    if (hello.kind !== "incomplete") return { hello, duplex: new Unread(duplex, peeked) };
-    if (bytes === null || peeked.length >= MAX_CLIENT_HELLO_BYTES) {
-      const reason = bytes === null ? "the connection ended before it was complete" : "it is too large";
-      return { hello: { kind: "invalid", reason }, duplex: new Unread(duplex, peeked) };
-    }
+    const next = await duplex.read();
+    if (next === null) return { hello: { kind: "incomplete" }, bytes };
+    bytes = concat(bytes, next);
+    const hello = parseClientHello(bytes);
+    if (hello.kind !== "incomplete") return { hello, bytes };
+    if (bytes.length >= MAX_CLIENT_HELLO_BYTES) return { hello: { kind: "invalid", reason: "it is too large" }, bytes };
   }
+}
+
+/** The same, and puts what was read back in front of the connection. @throws {StreamResetError} */
+export async function peekClientHello(duplex: Duplex): Promise<PeekedHello> {
+  const { hello, bytes } = await readClientHello(duplex);
+  const unread = new Unread(duplex, bytes);
+  if (hello.kind !== "incomplete") return { hello, duplex: unread };
+  return { hello: { kind: "invalid", reason: "the connection ended before it was complete" }, duplex: unread };
 }
 
 /** A connection of which some bytes were read too early. */
@@ -62,11 +76,4 @@ class Unread implements Duplex {
   close(): void {
     this.#duplex.close();
   }
-}
-
-function concat(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(a.length + b.length);
-  whole.set(a);
-  whole.set(b, a.length);
-  return whole;
 }

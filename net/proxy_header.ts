@@ -1,3 +1,4 @@
+import { concat } from "../protocol/concat.ts";
 import { CodedError } from "../protocol/errors.ts";
 import { type Endpoint, MAX_V2_BYTES, parseProxyHeader } from "../protocol/proxy_protocol.ts";
 import { Deadline } from "./deadline.ts";
@@ -56,7 +57,7 @@ async function readHeader(duplex: Duplex): Promise<ProxiedConnection> {
   for (;;) {
     const next = await duplex.read();
     if (next === null) throw proxyHeaderInvalid("the connection has ended");
-    bytes = joined(bytes, next);
+    bytes = concat(bytes, next);
     const header = parseProxyHeader(bytes);
     switch (header.kind) {
       case "invalid":
@@ -71,13 +72,6 @@ async function readHeader(duplex: Duplex): Promise<ProxiedConnection> {
         header satisfies never;
     }
   }
-}
-
-function joined(before: Uint8Array, next: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(before.length + next.length);
-  bytes.set(before);
-  bytes.set(next, before.length);
-  return bytes;
 }
 
 function proxyHeaderInvalid(reason: string): CodedError {

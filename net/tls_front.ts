@@ -1,10 +1,10 @@
 import type net from "node:net";
 import tls from "node:tls";
 import { CodedError, StreamResetError, toCodedError } from "../protocol/errors.ts";
-import { parseClientHello } from "../protocol/client_hello.ts";
-import { MAX_CLIENT_HELLO_BYTES } from "../protocol/limits.ts";
+import type { ClientHello } from "../protocol/client_hello.ts";
 import { Deadline } from "./deadline.ts";
 import { type Bound, listen, type Peer } from "./listen.ts";
+import { readClientHello } from "./peek_client_hello.ts";
 import { SocketDuplex } from "./socket_duplex.ts";
 
 /** What a ClientHello asks for. */
@@ -209,24 +209,9 @@ function disposeOnClose(raw: net.Socket, admitted: Disposable): void {
 }
 
 /** Reads the ClientHello and puts it back; `null` when what comes is none. */
-async function readHello(
-  duplex: SocketDuplex,
-): Promise<{ serverName: string | undefined; alpn: readonly string[] } | null> {
-  let peeked = new Uint8Array(0);
-  for (;;) {
-    const bytes = await duplex.read();
-    if (bytes === null) throw new CodedError("STREAM_RESET", "The peer left before it said what it wants");
-    peeked = concat(peeked, bytes);
-    const hello = parseClientHello(peeked);
-    if (hello.kind === "incomplete" && peeked.length < MAX_CLIENT_HELLO_BYTES) continue;
-    duplex.unread(peeked);
-    return hello.kind === "hello" ? hello : null;
-  }
-}
-
-function concat(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(a.length + b.length);
-  whole.set(a);
-  whole.set(b, a.length);
-  return whole;
+async function readHello(duplex: SocketDuplex): Promise<Extract<ClientHello, { kind: "hello" }> | null> {
+  const { hello, bytes } = await readClientHello(duplex);
+  if (hello.kind === "incomplete") throw new CodedError("STREAM_RESET", "The peer left before it said what it wants");
+  duplex.unread(bytes);
+  return hello.kind === "hello" ? hello : null;
 }

@@ -1,3 +1,4 @@
+import { concat } from "./concat.ts";
 import { ProtocolError, StreamResetError } from "./errors.ts";
 import { FrameDecoder, OPCODE, type Opcode } from "./frame.ts";
 import { MAX_EMPTY_FRAGMENTS, MAX_FRAGMENTS, MAX_RECEIVED_FRAME_BYTES, MAX_STREAM_MESSAGE_BYTES } from "./limits.ts";
@@ -107,7 +108,7 @@ export class StreamDecoder {
     const complete = decoder.frameEnd && decoder.fin;
     this.#countFragment("text", piece);
     if (!complete) return null;
-    const bytes = this.#pieces.length > 0 ? concat(this.#pieces, this.#pieceBytes) : piece;
+    const bytes = this.#pieces.length > 0 ? concat(...this.#pieces) : piece;
     this.#pieces = [];
     this.#pieceBytes = 0;
     return parseStreamMessage(decodeText(bytes));
@@ -115,23 +116,13 @@ export class StreamDecoder {
 
   #onControlPiece(piece: Uint8Array): void {
     const decoder = this.#decoder;
-    this.#controlPieces = concat([this.#controlPieces, piece], this.#controlPieces.length + piece.length);
+    this.#controlPieces = concat(this.#controlPieces, piece);
     if (!decoder.frameEnd) return;
     const payload = this.#controlPieces;
     this.#controlPieces = new Uint8Array(0);
     if (decoder.opcode === OPCODE.close) throw new StreamResetError("The peer closed the channel");
     this.#onControl(decoder.opcode, payload);
   }
-}
-
-function concat(pieces: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
 }
 
 function decodeText(bytes: Uint8Array): string {

@@ -61,10 +61,8 @@ export class Publisher {
   readonly #published = new Map<string, PublishedRule>();
   /** What the client was told last of each of its rules. */
   #states = new Map<string, RuleState>();
-  /** Every rule that the session wants published. */
+  /** Every rule that the session wants published; those that could not be are tried again when something changes. */
   #wanted: ReadonlyMap<string, Rule> = new Map();
-  /** Rules that are wanted and cannot be reached: tried again when a domain that they may need has another owner. */
-  readonly #refused = new Map<string, Rule>();
   /** Rules that would need more certificates of the server than there are for one tunnel. */
   #tooMany: ReadonlySet<string> = new Set();
   /** States are applied one after the other. */
@@ -111,7 +109,6 @@ export class Publisher {
     const published = this.#published.get(id);
     if (published === undefined) return;
     this.#withdraw(published, error);
-    this.#refused.set(id, published.rule);
     this.#tell([{ id, state: "inactive", code: error.code, message: error.message }]);
   }
 
@@ -151,7 +148,7 @@ export class Publisher {
   #retry(concerned: (rule: Rule) => boolean): Promise<void> {
     return this.#inTurn(async () => {
       const open = this.rules.filter(({ rule }) => concerned(rule)).map(({ id, rule }) => this.#activeState(id, rule));
-      const waiting = [...this.#refused].filter(([, rule]) => concerned(rule));
+      const waiting = [...this.#wanted].filter(([id, rule]) => !this.#published.has(id) && concerned(rule));
       const states = await Promise.all(waiting.map(([id, rule]) => this.#applyOne(id, rule)));
       this.#tell([...open, ...states].filter((state) => !isSameState(state, this.#states.get(state.id))));
     });
@@ -186,7 +183,6 @@ export class Publisher {
     );
     const states = await Promise.all([...wanted].map(([id, rule]) => this.#applyOne(id, rule)));
     this.#states = new Map(states.map((state) => [state.id, state]));
-    for (const id of this.#refused.keys()) if (!wanted.has(id)) this.#refused.delete(id);
     return states;
   }
 
@@ -221,12 +217,10 @@ export class Publisher {
       const published = this.#published.get(id);
       if (published === undefined) await this.#publish(id, rule);
       else await this.#update(published, rule);
-      this.#refused.delete(id);
       return this.#activeState(id, rule);
     } catch (error) {
       const { code, message } = toCodedError(error);
       const published = this.#published.get(id);
-      this.#refused.set(id, rule);
       // Fail closed: a rule whose edit is not valid must not go on with what it was.
       if (published !== undefined) this.#withdraw(published, new CodedError("RULE_INVALID"));
       this.#parts.log.warn("rule inactive", { tunnel: this.#session.tunnel.id, rule: id, code, reason: message });

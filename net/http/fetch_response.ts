@@ -1,3 +1,4 @@
+import { concat } from "../../protocol/concat.ts";
 import { CHUNK_OVERHEAD_BYTES, LAST_CHUNK, writeChunk } from "../../protocol/http/chunk_encoder.ts";
 import { Fields } from "../../protocol/http/field.ts";
 import type { HttpVersion } from "../../protocol/http/head.ts";
@@ -98,14 +99,14 @@ async function writeBody(duplex: Duplex, { head, body, framing, onHead, onProgre
     const framed: Uint8Array = framing === "chunked" ? chunkOf(data) : data;
     if (unsent !== undefined) await onHead();
     // Head and first bytes leave in one packet.
-    await duplex.write(unsent === undefined ? framed : joined(unsent, framed));
+    await duplex.write(unsent === undefined ? framed : concat(unsent, framed));
     unsent = undefined;
     onProgress();
   }
   if (left > 0 && left !== Infinity) throw new RangeError("Cannot send a body that is shorter than its Content-Length");
   const end = framing === "chunked" ? LAST_CHUNK : undefined;
   if (unsent !== undefined) await onHead();
-  if (unsent !== undefined) await duplex.write(end === undefined ? unsent : joined(unsent, end));
+  if (unsent !== undefined) await duplex.write(end === undefined ? unsent : concat(unsent, end));
   else if (end !== undefined) await duplex.write(end);
   onProgress();
 }
@@ -113,11 +114,4 @@ async function writeBody(duplex: Duplex, { head, body, framing, onHead, onProgre
 function chunkOf(data: Uint8Array): Uint8Array {
   const chunk = new Uint8Array(data.length + CHUNK_OVERHEAD_BYTES);
   return chunk.subarray(0, writeChunk([data], chunk, 0));
-}
-
-function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
-  const both = new Uint8Array(first.length + second.length);
-  both.set(first);
-  both.set(second, first.length);
-  return both;
 }
