@@ -45,12 +45,18 @@ async function serverWith(certificates: Map<string, CertificatePair>, asked: str
   });
 }
 
-Deno.test("a server whose public name has a certificate of an unknown authority is reached by the pinned one", async () => {
+/** The one by the internal name, and one of another authority by the public name. */
+async function bothCertificates() {
   const [own, other] = await Promise.all([testCertificate(INTERNAL_SNI), testCertificate("server.example")]);
-  const certificates = new Map([[INTERNAL_SNI, readCertificatePair(own)], [
-    "server.example",
-    readCertificatePair(other),
-  ]]);
+  const certificates = new Map([
+    [INTERNAL_SNI, readCertificatePair(own)],
+    ["server.example", readCertificatePair(other)],
+  ]);
+  return { own, certificates };
+}
+
+Deno.test("a server whose public name has a certificate of an unknown authority is reached by the pinned one", async () => {
+  const { own, certificates } = await bothCertificates();
   const asked: string[] = [];
   await using server = await serverWith(certificates, asked);
   const address = { hostname: "127.0.0.1", port: server.address.port, sni: "server.example", ca: own.authority };
@@ -64,11 +70,7 @@ Deno.test("a server whose public name has a certificate of an unknown authority 
 });
 
 Deno.test("without a pinned authority, or with a wrong one, only a trusted certificate will do", async () => {
-  const [own, other] = await Promise.all([testCertificate(INTERNAL_SNI), testCertificate("server.example")]);
-  const certificates = new Map([[INTERNAL_SNI, readCertificatePair(own)], [
-    "server.example",
-    readCertificatePair(other),
-  ]]);
+  const { certificates } = await bothCertificates();
   const asked: string[] = [];
   await using server = await serverWith(certificates, asked);
   const address = { hostname: "127.0.0.1", port: server.address.port, sni: "server.example" };

@@ -10,6 +10,7 @@ import { PublishedRule, type StreamOpener } from "./published_rule.ts";
 import type { Services } from "./mesh/services.ts";
 import type { Router } from "./router.ts";
 import { nameTaken } from "./state/names.ts";
+import { ServiceOffers } from "./service_offers.ts";
 import type { ServerState } from "./state/server_state.ts";
 import { serviceTaken } from "./state/service_names.ts";
 
@@ -58,6 +59,7 @@ export interface PublisherParts {
 export class Publisher {
   readonly #session: PublishingSession;
   readonly #parts: PublisherParts;
+  readonly #offers: ServiceOffers;
   readonly #published = new Map<string, PublishedRule>();
   /** What the client was told last of each of its rules. */
   #states = new Map<string, RuleState>();
@@ -72,6 +74,7 @@ export class Publisher {
   constructor(session: PublishingSession, parts: PublisherParts) {
     this.#session = session;
     this.#parts = parts;
+    this.#offers = new ServiceOffers(session, { services: parts.services, names: parts.state.serviceNames });
   }
 
   /** The rules that visitors can reach now. */
@@ -96,7 +99,7 @@ export class Publisher {
     this.#checkTls(rule);
     const { names, ports } = this.#parts.state;
     const { tunnel } = this.#session;
-    this.#checkService(rule.service);
+    this.#offers.check(rule.service);
     if (rule.kind === "tcp") return ports.assertOwner(tunnel, rule.port);
     this.#checkDomain(rule.domain);
     const owner = names.ownerOf(rule.domain);
@@ -127,7 +130,7 @@ export class Publisher {
   /** Withdraws the rules that offer a service under a name that the tunnel's owner has no more; tells the client. */
   dropService(name: string): Promise<void> {
     return this.#inTurn(() => {
-      if (this.#ownsService(name)) return;
+      if (this.#offers.owns(name)) return;
       for (const { id, rule } of this.rules) if (rule.service === name) this.drop(id, serviceTaken(name));
     });
   }
@@ -242,7 +245,7 @@ export class Publisher {
   async #publish(id: string, rule: Rule): Promise<void> {
     const published = new PublishedRule(this.#session, rule);
     // Before it takes a domain for nothing.
-    this.#checkService(rule.service);
+    this.#offers.check(rule.service);
     if (rule.kind === "http") await this.#publishHttp(published, rule);
     else await this.#publishTcp(published, rule);
     this.#published.set(id, published);
@@ -270,7 +273,7 @@ export class Publisher {
     const { tunnel } = this.#session;
     this.#checkDomain(rule.domain);
     await this.#parts.state.names.claim(tunnel, rule.domain);
-    await this.#claimService(rule.service);
+    await this.#offers.claim(rule.service);
     published.upstreams = new HttpUpstreams(published);
     this.#parts.router.add(rule.domain, published, {
       below: rule.domain === tunnel.hostname,
@@ -283,7 +286,7 @@ export class Publisher {
 
   async #publishTcp(published: PublishedRule, rule: TcpRule): Promise<void> {
     this.#parts.state.ports.assertOwner(this.#session.tunnel, rule.port);
-    await this.#claimService(rule.service);
+    await this.#offers.claim(rule.service);
     if (rule.private !== true) await this.#parts.ports.open(rule.port, published);
   }
 
@@ -303,39 +306,18 @@ export class Publisher {
   #addService(published: PublishedRule): void {
     try {
       this.#parts.services.add(published);
-      this.#assertOwned(published.rule.service);
+      this.#offers.assertOwned(published.rule.service);
     } catch (error) {
       this.#withdraw(published, toCodedError(error));
       throw error;
     }
   }
 
-  /** Whether a rule may have the service name, from memory. @throws {CodedError} SERVICE_TAKEN */
-  #checkService(name: string | undefined): void {
-    if (name === undefined) return;
-    const { owner } = this.#session.tunnel;
-    this.#parts.services.assertFree(owner, name);
-    this.#parts.state.serviceNames.check(owner, name);
-  }
-
-  async #claimService(name: string | undefined): Promise<void> {
-    if (name !== undefined) await this.#parts.state.serviceNames.claim(name, this.#session.tunnel);
-  }
-
   async #claimForUpdate(published: PublishedRule, name: string | undefined): Promise<void> {
-    this.#checkService(name);
-    await this.#claimService(name);
+    this.#offers.check(name);
+    await this.#offers.claim(name);
     if (this.#published.get(published.id) !== published) throw new CodedError("RULE_UNKNOWN", "The rule was withdrawn");
-    this.#assertOwned(name);
-  }
-
-  /** What was lost between the claim and this moment nobody has withdrawn; what is lost from now on is. */
-  #assertOwned(name: string | undefined): void {
-    if (name !== undefined && !this.#ownsService(name)) throw serviceTaken(name);
-  }
-
-  #ownsService(name: string): boolean {
-    return this.#parts.state.serviceNames.isOf(this.#session.tunnel.owner, name);
+    this.#offers.assertOwned(name);
   }
 
   #withdraw(published: PublishedRule, error: CodedError): void {
