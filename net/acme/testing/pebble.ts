@@ -47,8 +47,24 @@ const OWN_DAYS = 1_000;
 /** Between looks whether they do. */
 const LOOK_MS = 20;
 
+/** Somebody else may bind a port between our look and the program's own. */
+const TRIES = 3;
+
+/** A program says that its port is another's: it lives on, and will never answer. */
+class PortTakenError extends Error {}
+
 /** Starts the ACME test server in strict mode, with a DNS where every name is 127.0.0.1. */
 export async function startPebble(options: PebbleOptions): Promise<Pebble> {
+  for (let tries = 1;; tries++) {
+    try {
+      return await startOnce(options);
+    } catch (error) {
+      if (!(error instanceof PortTakenError) || options.port !== undefined || tries === TRIES) throw error;
+    }
+  }
+}
+
+async function startOnce(options: PebbleOptions): Promise<Pebble> {
   await using stack = new AsyncDisposableStack();
   const folder = stack.adopt(await Deno.makeTempDir({ prefix: "spokes-pebble-" }), removeFolder);
   const [api = 0, management = 0, dns = 0, dnsApi = 0] = freePorts(4);
@@ -123,6 +139,7 @@ async function untilAnswered(ask: () => Promise<Response>, program: RunningProgr
       await (await ask()).body?.cancel();
       return;
     } catch (cause) {
+      if (program.output.includes("address already in use")) throw new PortTakenError(program.output, { cause });
       if (Date.now() > end) throw new Error(`Cannot reach the program: ${program.output}`, { cause });
       await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
     }
