@@ -1,9 +1,9 @@
 /**
  * Ports for programs that cannot take any: below what the kernel gives to connections and to port 0 (from 32,768 on), so that nobody
- * gets one between our look and the program's own bind, and beside the ports that tests name.
+ * gets one between our look and the program's own bind; and below those that servers of tests allocate (from 10,000 on).
  */
-const FROM = 10_000;
-const TO = 19_999;
+const FROM = 7_000;
+const TO = 9_999;
 
 /** A TCP port that nobody uses now. */
 export function freePort(hostname = "0.0.0.0"): number {
