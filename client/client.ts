@@ -1,6 +1,7 @@
 import { backoffMs } from "../net/backoff.ts";
 import type { ControlChannel } from "../net/control_channel.ts";
 import { Deadline } from "../net/deadline.ts";
+import { Drain } from "../net/drain.ts";
 import type { Duplex } from "../net/duplex.ts";
 import { type Logger, SILENT } from "../net/log.ts";
 import { type Destination, toDestination } from "../protocol/destination.ts";
@@ -72,7 +73,7 @@ class Client implements Tunnel {
   #heartbeat: Heartbeat | null = null;
   #channels: SessionChannels | null = null;
   /** Aborted when no new work is taken on the channels. */
-  #draining = new AbortController();
+  #draining = new Drain();
   #lostAt = 0;
   #takeover: boolean;
   #wake: () => void = () => {};
@@ -178,7 +179,7 @@ class Client implements Tunnel {
   async #stop(graceMs: number): Promise<void> {
     if (graceMs > 0) {
       this.#doors.stop();
-      this.#draining.abort();
+      this.#draining.begin();
       await this.#control?.send({ kind: "drain", graceMs }).catch(() => {
         // The server will see the connection end.
       });
@@ -282,8 +283,8 @@ class Client implements Tunnel {
   }
 
   #openChannels(welcome: Welcome): SessionChannels {
-    const draining = this.#draining = new AbortController();
-    const options = { resolver: this.#rules.resolver, log: this.#log, draining: draining.signal };
+    const draining = this.#draining = new Drain();
+    const options = { resolver: this.#rules.resolver, log: this.#log, draining };
     return new SessionChannels({
       address: this.#address,
       credential: `${welcome.session}.${welcome.secret}`,
@@ -321,7 +322,7 @@ class Client implements Tunnel {
         this.#emit(message);
         return null;
       case "drain":
-        this.#draining.abort();
+        this.#draining.begin();
         this.#emit({ kind: "draining", graceMs: message.graceMs });
         return null;
       case "bye": {

@@ -1,4 +1,5 @@
 import type { ChannelStream } from "../net/channel_stream.ts";
+import type { Drain } from "../net/drain.ts";
 import { serveFetch } from "../net/http/fetch_server.ts";
 import type { Logger } from "../net/log.ts";
 import { pipe } from "../net/pipe.ts";
@@ -16,8 +17,8 @@ const LINGER_MS = 300_000;
 export interface ServeStreamOptions {
   readonly resolver: Resolver;
   readonly log: Logger;
-  /** Aborted when no new work is taken: connections whose requests are seen here end with their exchange. */
-  readonly draining: AbortSignal;
+  /** No new work is taken: connections whose requests are seen here end with their exchange. */
+  readonly draining: Drain;
 }
 
 /** Serves a stream that the server opened, until both directions have ended. Never rejects. */

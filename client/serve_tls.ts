@@ -1,6 +1,7 @@
 import { answerTlsAlpn } from "../net/acme/tls_alpn_responder.ts";
 import type { ChannelStream } from "../net/channel_stream.ts";
 import { Deadline } from "../net/deadline.ts";
+import type { Drain } from "../net/drain.ts";
 import type { Duplex } from "../net/duplex.ts";
 import { lingeringClose } from "../net/http/lingering_close.ts";
 import type { HttpVisitorLimits, RouteDecision } from "../net/http/proxy/http_context.ts";
@@ -39,8 +40,8 @@ const ALERT_DECODE_ERROR = new Uint8Array([21, 3, 3, 0, 2, 2, 50]);
 export interface ServeTlsOptions {
   /** The site as it is at this moment: an edit counts from the next request on. */
   readonly site: () => TlsSite | undefined;
-  /** Aborted when the client takes no new work: connections end with their exchange. */
-  readonly draining: AbortSignal;
+  /** The client takes no new work: connections end with their exchange. */
+  readonly draining: Drain;
   readonly log: Logger;
   /** From the first byte to a finished handshake, ms. @default 5_000 */
   readonly handshakeMs?: number;

@@ -1,6 +1,6 @@
 import { Deadline } from "../net/deadline.ts";
 import type { Duplex, MaybePromise } from "../net/duplex.ts";
-import type { AcquireOptions, UpstreamStream } from "../net/http/proxy/http_context.ts";
+import type { AcquireOptions, UpstreamStream, VisitorLife } from "../net/http/proxy/http_context.ts";
 import { StreamResetError } from "../protocol/errors.ts";
 
 /** A connection that carried no request for so long is closed, before a typical target (75 s) closes it under us. */
@@ -63,27 +63,26 @@ export class TargetUpstreams {
   }
 
   /** The one that was used last. */
-  #take({ signal }: AcquireOptions): TargetUpstream | undefined {
+  #take({ visitor }: AcquireOptions): TargetUpstream | undefined {
     if (this.#options.shared) return this.#idle.pop();
-    const at = this.#idle.findLastIndex(({ visitor }) => visitor === signal);
+    const at = this.#idle.findLastIndex((each) => each.visitor === visitor);
     return at < 0 ? undefined : this.#idle.splice(at, 1)[0];
   }
 
-  async #dial({ address, port, signal }: AcquireOptions): Promise<UpstreamStream> {
+  async #dial({ address, port, visitor }: AcquireOptions): Promise<UpstreamStream> {
     const connection = await this.#options.dial({ address, port });
-    if (signal.aborted) {
+    if (visitor.gone) {
       connection.reset();
-      signal.throwIfAborted();
+      throw new StreamResetError("The visitor has gone");
     }
-    const visitor = this.#options.shared ? undefined : signal;
-    return new TargetUpstream({ owner: this, connection, visitor });
+    return new TargetUpstream({ owner: this, connection, ...this.#options.shared ? {} : { visitor } });
   }
 }
 
 interface TargetUpstreamParts {
   readonly owner: TargetUpstreams;
   readonly connection: Duplex;
-  readonly visitor: AbortSignal | undefined;
+  readonly visitor?: VisitorLife;
 }
 
 /** One connection to a target, lent for one exchange at a time. */
@@ -94,7 +93,7 @@ class TargetUpstream implements UpstreamStream {
   /** The kernel took what was sent; what the target saw of it, nobody can tell. */
   readonly finWritten: undefined = undefined;
   /** The one visitor's connection that it is for; `undefined` when it is for all. */
-  readonly visitor: AbortSignal | undefined;
+  readonly visitor: VisitorLife | undefined;
   readonly #owner: TargetUpstreams;
   readonly #connection: Duplex;
   readonly #deadline: Deadline;
@@ -107,17 +106,17 @@ class TargetUpstream implements UpstreamStream {
     this.#connection = connection;
     this.visitor = visitor;
     this.#deadline = new Deadline(Infinity, () => this.#onGone());
-    visitor?.addEventListener("abort", this.#onGone, { once: true });
+    visitor?.signal.addEventListener("abort", this.#onGone, { once: true });
     this.closed = connection.closed;
     this.closed.then(() => {
-      visitor?.removeEventListener("abort", this.#onGone);
+      visitor?.signal.removeEventListener("abort", this.#onGone);
       this.#deadline[Symbol.dispose]();
     });
   }
 
   /** Whether the visitor that it is for has gone. */
   get orphaned(): boolean {
-    return this.visitor?.aborted === true;
+    return this.visitor?.gone === true;
   }
 
   get ready(): boolean {

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import type { Duplex } from "../net/duplex.ts";
 import type { UpstreamStream } from "../net/http/proxy/http_context.ts";
+import { FakeVisitor } from "../net/http/proxy/testing/fake_visitor.ts";
 import { memoryPair } from "../net/memory_duplex.ts";
 import { CodedError } from "../protocol/errors.ts";
 import { TargetUpstreams, type TargetUpstreamsOptions } from "./target_upstreams.ts";
 
 const HELLO = new Uint8Array([1, 2, 3]);
-const HOW = { fresh: false, address: "203.0.113.9", port: 1, signal: new AbortController().signal };
+const HOW = { fresh: false, address: "203.0.113.9", port: 1, visitor: new FakeVisitor() };
 
 interface Setup extends Disposable {
   readonly upstreams: TargetUpstreams;
@@ -106,21 +107,21 @@ Deno.test("a connection that was made for one visitor serves no other", async ()
       return Promise.resolve(near);
     },
   });
-  const [one, other] = [new AbortController(), new AbortController()];
-  const first = await setup.acquire({ signal: one.signal });
+  const [one, other] = [new FakeVisitor(), new FakeVisitor()];
+  const first = await setup.acquire({ visitor: one });
   first.release();
-  const second = await setup.acquire({ signal: other.signal, address: "203.0.113.10", port: 2 });
+  const second = await setup.acquire({ visitor: other, address: "203.0.113.10", port: 2 });
   assert.deepEqual(visitors, ["203.0.113.9:1", "203.0.113.10:2"]);
   second.release();
-  assert.equal(await setup.acquire({ signal: one.signal }), first);
+  assert.equal(await setup.acquire({ visitor: one }), first);
   first.release();
   assert.equal(setup.upstreams.idle, 2);
   // Nobody can use what is left of a visitor who has gone.
-  other.abort();
+  other.leave();
   assert.equal(setup.upstreams.idle, 1);
   assert.equal(await setup.targets[1]?.read(), null);
-  const third = await setup.acquire({ signal: one.signal });
-  one.abort();
+  const third = await setup.acquire({ visitor: one });
+  one.leave();
   third.release();
   assert.equal(setup.upstreams.idle, 0);
 });
@@ -141,6 +142,8 @@ Deno.test("a target that cannot be reached says why; a visitor who has gone need
   const refusing = new TargetUpstreams({ shared: true, dial: () => Promise.reject(refusal) });
   await assert.rejects(async () => await refusing.acquire(HOW), refusal);
   using setup = setUp();
-  await assert.rejects(setup.acquire({ signal: AbortSignal.abort() }));
+  const visitor = new FakeVisitor();
+  visitor.leave();
+  await assert.rejects(setup.acquire({ visitor }), { kind: "STREAM_RESET" });
   await assert.rejects(async () => await setup.targets[0]?.read(), { kind: "STREAM_RESET" });
 });

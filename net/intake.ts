@@ -3,6 +3,7 @@ import type { TLSSocket } from "node:tls";
 import { allocate, HEADROOM_BYTES } from "../protocol/allocate.ts";
 import { FRAME_HEADER_ROOM_BYTES } from "../protocol/frame.ts";
 import { MAX_DATA_PAYLOAD_BYTES } from "../protocol/limits.ts";
+import type { ReadQueue } from "./read_queue.ts";
 
 /** A connection begins with this much, and many never need more: twenty thousand idle ones must not hold gigabytes. */
 const FIRST_BYTES = 1024;
@@ -30,8 +31,8 @@ const free: ArrayBuffer[] = [];
  * read, however little comes. What was read has {@link HEADROOM_BYTES} in front, so that it can become a frame where it lies.
  */
 export class Intake {
-  /** Told of every chunk; set by whoever reads. */
-  onBytes: (bytes: Uint8Array) => void = () => {};
+  /** Gets every chunk; set by whoever reads. */
+  into: Pick<ReadQueue, "push"> | undefined;
   /** For `net.Socket`. */
   readonly onread: { buffer: () => Uint8Array; callback: (count: number, into: Uint8Array) => boolean } = {
     buffer: () => this.#nextBuffer(),
@@ -78,7 +79,7 @@ export class Intake {
     const isSmall = count < SMALL_BYTES;
     this.#smallReads = isSmall ? this.#smallReads + 1 : 0;
     // A large buffer is not given away for a few bytes, which the end of a record often is.
-    this.onBytes(this.#large && isSmall ? copyOf(bytes) : bytes);
+    this.into?.push(this.#large && isSmall ? copyOf(bytes) : bytes);
     return true;
   }
 

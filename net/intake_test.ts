@@ -9,7 +9,7 @@ class Reads {
   #buffer = this.#intake.onread.buffer();
 
   constructor() {
-    this.#intake.onBytes = (bytes) => this.given.push(bytes);
+    this.#intake.into = { push: (bytes) => void this.given.push(bytes) };
   }
 
   get room(): number {

@@ -1,31 +1,35 @@
 import type { MaybePromise } from "./duplex.ts";
 
-/** How much may be unread, and who is told. */
-export interface ReadQueueOptions {
-  /** Unread bytes at which `hold` is called. */
+/** How much may be unread. */
+export interface ReadLevels {
+  /** Unread bytes at which the source is held. */
   readonly highBytes: number;
-  /** Unread bytes at which `release` is called after it. */
+  /** Unread bytes at which it is released after that. */
   readonly lowBytes: number;
-  /** No more bytes are to come. */
-  readonly hold: () => void;
-  /** Bytes are welcome again. */
-  readonly release: () => void;
 }
 
-type Waiter = { resolve: (bytes: Uint8Array | null) => void; reject: (error: unknown) => void };
+/** Where the bytes come from. */
+export interface ReadSource {
+  /** No more bytes are to come. */
+  hold(): void;
+  /** Bytes are welcome again. */
+  release(): void;
+}
 
 /** What has come on a connection and was not read yet, or whoever waits to read it. */
 export class ReadQueue {
-  readonly #options: ReadQueueOptions;
+  readonly #levels: ReadLevels;
+  readonly #source: ReadSource;
   readonly #chunks: Uint8Array[] = [];
   #bytes = 0;
   #held = false;
-  #reader: Waiter | null = null;
+  #reader: PromiseWithResolvers<Uint8Array | null> | null = null;
   #ended = false;
   #failure: Error | null = null;
 
-  constructor(options: ReadQueueOptions) {
-    this.#options = options;
+  constructor(levels: ReadLevels, source: ReadSource) {
+    this.#levels = levels;
+    this.#source = source;
   }
 
   /** Whether there is something to read. */
@@ -43,12 +47,13 @@ export class ReadQueue {
     const bytes = this.#chunks.shift();
     if (bytes !== undefined) {
       this.#bytes -= bytes.length;
-      if (this.#held && this.#bytes <= this.#options.lowBytes) this.#release();
+      if (this.#held && this.#bytes <= this.#levels.lowBytes) this.#release();
       return bytes;
     }
     if (this.#failure !== null) throw this.#failure;
     if (this.#ended) return null;
-    return new Promise((resolve, reject) => this.#reader = { resolve, reject });
+    this.#reader = Promise.withResolvers();
+    return this.#reader.promise;
   }
 
   /** Bytes have come. */
@@ -60,9 +65,9 @@ export class ReadQueue {
     }
     this.#chunks.push(bytes);
     this.#bytes += bytes.length;
-    if (this.#bytes < this.#options.highBytes || this.#held) return;
+    if (this.#bytes < this.#levels.highBytes || this.#held) return;
     this.#held = true;
-    this.#options.hold();
+    this.#source.hold();
   }
 
   /** Puts bytes that were read back in front; while nobody reads. */
@@ -93,6 +98,6 @@ export class ReadQueue {
 
   #release(): void {
     this.#held = false;
-    this.#options.release();
+    this.#source.release();
   }
 }

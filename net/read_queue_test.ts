@@ -4,8 +4,8 @@ import { ReadQueue } from "./read_queue.ts";
 /** A queue that is full at 4 bytes and has room again at 1, and what it asked for. */
 function queue(): { queue: ReadQueue; asked: string[] } {
   const asked: string[] = [];
-  const options = { highBytes: 4, lowBytes: 1, hold: () => asked.push("hold"), release: () => asked.push("release") };
-  return { queue: new ReadQueue(options), asked };
+  const source = { hold: () => void asked.push("hold"), release: () => void asked.push("release") };
+  return { queue: new ReadQueue({ highBytes: 4, lowBytes: 1 }, source), asked };
 }
 
 Deno.test("a queue holds its source once when it is full, and releases it once it has drained", () => {

@@ -5,12 +5,10 @@ import { StreamResetError } from "../protocol/errors.ts";
 import { FRAME_HEADER_ROOM_BYTES } from "../protocol/frame.ts";
 import { BULK_BYTES, type Duplex, JOIN_BYTES, type MaybePromise } from "./duplex.ts";
 import { Intake } from "./intake.ts";
-import { ReadQueue } from "./read_queue.ts";
+import { type ReadLevels, ReadQueue, type ReadSource } from "./read_queue.ts";
 
-/** Unread bytes at which we stop reading from the kernel, so that TCP stops the sender. */
-const READ_HIGH_WATER_BYTES = 256 * 1024;
-/** Unread bytes at which reading goes on: low enough that stop and start do not flutter. */
-const READ_LOW_WATER_BYTES = 64 * 1024;
+/** Unread bytes at which we stop reading from the kernel, so that TCP stops the sender, and at which it goes on: low enough not to flutter. */
+const READ_LEVELS: ReadLevels = { highBytes: 256 * 1024, lowBytes: 64 * 1024 };
 /** A closed socket that cannot flush is destroyed after this: a vanished peer must not hold it for ever. */
 const CLOSE_FLUSH_TIMEOUT_MS = 5_000;
 
@@ -28,6 +26,29 @@ interface Handle {
 }
 
 const NO_BUFFER = new Uint8Array(0);
+
+/** Reading from the kernel. */
+class Reading implements ReadSource {
+  readonly #socket: Socket;
+  readonly #handle: Handle | null;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    this.#handle = handleOf(socket);
+  }
+
+  hold(): void {
+    this.#handle?.readStop();
+  }
+
+  release(): void {
+    if (!this.#socket.destroyed) this.#handle?.readStart();
+  }
+}
+
+function handleOf(socket: Socket): Handle | null {
+  return (socket as unknown as { _handle: Handle | null })._handle;
+}
 
 /** Pieces and the header of their frame. */
 const JOIN_BUFFER_BYTES = JOIN_BYTES + FRAME_HEADER_ROOM_BYTES;
@@ -79,26 +100,21 @@ export class SocketDuplex implements Duplex {
     this.headroom = intake === undefined ? 0 : HEADROOM_BYTES;
     this.#socket = socket;
     this.#raw = raw;
-    const handle = this.#handle = (raw as unknown as { _handle: Handle | null })._handle;
-    this.#unread = new ReadQueue({
-      highBytes: READ_HIGH_WATER_BYTES,
-      lowBytes: READ_LOW_WATER_BYTES,
-      hold: () => handle?.readStop(),
-      release: () => void (raw.destroyed || handle?.readStart()),
-    });
+    const handle = this.#handle = handleOf(raw);
+    this.#unread = new ReadQueue(READ_LEVELS, new Reading(raw));
     this.closed = new Promise((resolve) => {
       if (socket.destroyed) this.#fail("The connection is closed");
-      else socket.once("close", () => resolve(this.#onClose()));
+      else socket.on("close", () => resolve(this.#onClose()));
       if (socket.destroyed) resolve();
     });
-    if (intake !== undefined) intake.onBytes = (bytes) => this.#unread.push(bytes);
+    if (intake !== undefined) intake.into = this.#unread;
     if (intake === undefined || raw !== socket) socket.on("data", (bytes: Uint8Array) => this.#unread.push(bytes));
     socket.on("end", () => this.#unread.end());
-    socket.on("error", (error: Error) => this.#fail(error.message, error));
+    socket.on("error", (error: Error) => this.#onError(error));
     socket.on("drain", () => this.#onDrain());
     socket.resume();
     if (raw === socket) return;
-    raw.on("error", (error: Error) => this.#fail(error.message, error));
+    raw.on("error", (error: Error) => this.#onError(error));
     if (handle !== null) this.#watchForReset(handle);
   }
 
@@ -243,6 +259,12 @@ export class SocketDuplex implements Duplex {
   #onDrain(): void {
     this.#drained?.resolve();
     this.#drained = null;
+  }
+
+  /** Of a TLS connection the runtime leaves the socket beneath open. */
+  #onError(error: Error): void {
+    this.#fail(error.message, error);
+    this.#raw.destroy();
   }
 
   #onClose(): void {

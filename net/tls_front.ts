@@ -157,19 +157,20 @@ class Handshake {
   ): void {
     const raw = this.#raw = this.#duplex.handBack();
     const onClose = (): void => this.#end();
-    raw.once("close", onClose);
+    raw.on("close", onClose);
     const secure = new tls.TLSSocket(raw, {
       isServer: true,
       secureContext: decision.context,
       ALPNProtocols: ALPN,
     });
-    // On a failed handshake the runtime leaves the sockets open.
-    destroyOnError(secure, raw);
-    // Whoever has ended its direction will never finish.
-    const onEnd = (): void => void raw.destroy();
-    secure.once("end", onEnd);
-    secure.once("secure", () => {
-      secure.off("end", onEnd);
+    // On a failed handshake the runtime leaves the sockets open, and whoever has ended its direction will never finish.
+    const destroy = destroyer(raw);
+    for (const event of ["error", "_tlsError", "end"]) secure.on(event, destroy);
+    raw.on("error", destroy);
+    onSecure(secure, () => {
+      secure.off("end", destroy);
+      secure.off("error", destroy);
+      raw.off("error", destroy);
       raw.off("close", onClose);
       disposeOnClose(raw, facts.admitted);
       this.#end({ handedOn: true });
@@ -198,14 +199,22 @@ class Handshake {
 
 // What follows is out of the class so that a connection does not hold all of its handshake in memory as long as it lives.
 
-function destroyOnError(secure: tls.TLSSocket, raw: net.Socket): void {
-  raw.on("error", () => raw.destroy());
-  secure.on("error", () => raw.destroy());
-  secure.on("_tlsError", () => raw.destroy());
+function destroyer(raw: net.Socket): () => void {
+  return () => void raw.destroy();
+}
+
+/** Not `once()`: a listener that is removed as the last for its event makes the table of all of them nine times as large. */
+function onSecure(secure: tls.TLSSocket, act: () => void): void {
+  let pending: (() => void) | undefined = act;
+  secure.on("secure", () => {
+    const run = pending;
+    pending = undefined;
+    run?.();
+  });
 }
 
 function disposeOnClose(raw: net.Socket, admitted: Disposable): void {
-  raw.once("close", () => admitted[Symbol.dispose]());
+  raw.on("close", () => admitted[Symbol.dispose]());
 }
 
 /** Reads the ClientHello and puts it back; `null` when what comes is none. */

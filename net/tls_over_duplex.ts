@@ -2,13 +2,11 @@ import tls from "node:tls";
 import { type CodedError, StreamResetError } from "../protocol/errors.ts";
 import { Deadline } from "./deadline.ts";
 import { BULK_BYTES, type Duplex, type MaybePromise } from "./duplex.ts";
-import { ReadQueue } from "./read_queue.ts";
+import { type ReadLevels, ReadQueue } from "./read_queue.ts";
 import { TlsCarrier } from "./tls_carrier.ts";
 
-/** Unread plaintext at which the connection beneath is not read any further; what one read of it gives comes on top. */
-const READ_HIGH_WATER_BYTES = 64 * 1024;
-/** Unread plaintext at which reading goes on. */
-const READ_LOW_WATER_BYTES = 32 * 1024;
+/** Unread plaintext at which the connection beneath is not read any further, and at which it is again; what one read of it gives comes on top. */
+const READ_LEVELS: ReadLevels = { highBytes: 64 * 1024, lowBytes: 32 * 1024 };
 
 /** How TLS is ended. */
 export interface TerminateTlsOptions {
@@ -71,12 +69,7 @@ class TlsDuplex implements Duplex {
   constructor(socket: tls.TLSSocket, carrier: TlsCarrier) {
     this.#socket = socket;
     this.#carrier = carrier;
-    this.#unread = new ReadQueue({
-      highBytes: READ_HIGH_WATER_BYTES,
-      lowBytes: READ_LOW_WATER_BYTES,
-      hold: () => carrier.hold(),
-      release: () => carrier.release(),
-    });
+    this.#unread = new ReadQueue(READ_LEVELS, carrier);
     this.closed = carrier.closed;
     socket.on("data", (bytes: Uint8Array) => this.#unread.push(bytes));
     socket.on("end", () => this.#unread.end());

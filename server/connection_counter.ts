@@ -34,10 +34,11 @@ export class ConnectionCounter {
     if (count >= perAddress && exempt?.(address) !== true) return null;
     this.#byGroup.set(group, count + 1);
     this.#total++;
-    return { [Symbol.dispose]: once(() => this.#release(group)) };
+    return new Admission(this, group);
   }
 
-  #release(group: string): void {
+  /** One connection of a group is gone. */
+  release(group: string): void {
     this.#total--;
     const count = this.#byGroup.get(group)! - 1;
     if (count === 0) this.#byGroup.delete(group);
@@ -45,11 +46,18 @@ export class ConnectionCounter {
   }
 }
 
-function once(action: () => void): () => void {
-  let done = false;
-  return () => {
-    if (done) return;
-    done = true;
-    action();
-  };
+/** One connection that was counted; a class, as there is one for every idle visitor. */
+class Admission implements Disposable {
+  #counter: ConnectionCounter | undefined;
+  readonly #group: string;
+
+  constructor(counter: ConnectionCounter, group: string) {
+    this.#counter = counter;
+    this.#group = group;
+  }
+
+  [Symbol.dispose](): void {
+    this.#counter?.release(this.#group);
+    this.#counter = undefined;
+  }
 }

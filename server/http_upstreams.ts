@@ -2,7 +2,7 @@ import { Deadline } from "../net/deadline.ts";
 import type { ChannelStream } from "../net/channel_stream.ts";
 import type { MaybePromise } from "../net/duplex.ts";
 import { CodedError, StreamResetError } from "../protocol/errors.ts";
-import type { AcquireOptions, HttpRoute, UpstreamStream } from "../net/http/proxy/http_context.ts";
+import type { AcquireOptions, HttpRoute, UpstreamStream, VisitorLife } from "../net/http/proxy/http_context.ts";
 import type { PublishedRule, RouteOptions, Visit } from "./published_rule.ts";
 
 /** How a stream is wanted, and how its request came. */
@@ -71,22 +71,22 @@ export class HttpUpstreams {
   }
 
   /** The one that was used last. A connection that told its target whom it is for is only for the same visitor's connection. */
-  #take({ address, signal }: AcquireOptions): HttpUpstream | undefined {
+  #take({ address, visitor }: AcquireOptions): HttpUpstream | undefined {
     if (this.#rule.rule.proxyProtocol === undefined) return this.#idle.pop();
-    const at = this.#idle.findLastIndex((each) => each.visitor === signal && each.address === address);
+    const at = this.#idle.findLastIndex((each) => each.visitor === visitor && each.address === address);
     return at < 0 ? undefined : this.#idle.splice(at, 1)[0];
   }
 
   async #open(options: LendOptions): Promise<HttpUpstream> {
-    const { address, port, signal, mesh } = options;
+    const { address, port, visitor, mesh } = options;
     const { revision, id, session, rule } = this.#rule;
     const stream = await session.open({
       ...{ rule: id, revision, protocol: this.#protocol, visitor: { address, port } },
       ...mesh,
     });
-    if (signal.aborted) {
+    if (visitor.gone) {
       stream.reset();
-      signal.throwIfAborted();
+      throw new StreamResetError("The visitor has gone");
     }
     // While the stream waited for its channel, the firewall may have been edited; challenges are answered to everybody.
     if (this.#protocol === "http" && mesh === undefined && !this.#rule.allows(address)) {
@@ -94,8 +94,8 @@ export class HttpUpstreams {
       stream.reset(error);
       throw error;
     }
-    const visitor = rule.proxyProtocol === undefined ? undefined : signal;
-    const upstream = new HttpUpstream({ owner: this, rule: this.#rule, stream, visitor });
+    const owned = rule.proxyProtocol === undefined ? {} : { visitor };
+    const upstream = new HttpUpstream({ owner: this, rule: this.#rule, stream, ...owned });
     upstream.lend(options);
     return upstream;
   }
@@ -111,7 +111,7 @@ interface HttpUpstreamParts {
   readonly owner: HttpUpstreams;
   readonly rule: PublishedRule;
   readonly stream: ChannelStream;
-  readonly visitor: AbortSignal | undefined;
+  readonly visitor?: VisitorLife;
 }
 
 /** One stream that is attached to a connection at the target, lent for one exchange at a time. */
@@ -126,7 +126,7 @@ class HttpUpstream implements UpstreamStream, Visit {
   /** That exchange came through the mesh. */
   exempt = false;
   /** The one visitor's connection that it is for; `undefined` when it is for all. */
-  readonly visitor: AbortSignal | undefined;
+  readonly visitor: VisitorLife | undefined;
   readonly #owner: HttpUpstreams;
   readonly #rule: PublishedRule;
   readonly #stream: ChannelStream;
@@ -143,10 +143,10 @@ class HttpUpstream implements UpstreamStream, Visit {
     this.revision = parts.rule.revision;
     this.#idleDeadline = new Deadline(Infinity, () => this.#onGone());
     this.visitor = parts.visitor;
-    this.visitor?.addEventListener("abort", this.#onGone, { once: true });
+    this.visitor?.signal.addEventListener("abort", this.#onGone, { once: true });
     this.closed = parts.stream.closed;
     this.closed.then(() => {
-      this.visitor?.removeEventListener("abort", this.#onGone);
+      this.visitor?.signal.removeEventListener("abort", this.#onGone);
       this.#rule.leave(this);
       this.#idleDeadline[Symbol.dispose]();
     });
@@ -154,7 +154,7 @@ class HttpUpstream implements UpstreamStream, Visit {
 
   /** Whether the visitor that it is for has gone. */
   get orphaned(): boolean {
-    return this.visitor?.aborted === true;
+    return this.visitor?.gone === true;
   }
 
   get finWritten(): number | undefined {

@@ -4,6 +4,7 @@ import { memoryPair } from "../net/memory_duplex.ts";
 import type { HttpRule } from "../protocol/rule.ts";
 import type { StreamOpen } from "../protocol/stream_message.ts";
 import type { AcquireOptions, UpstreamStream } from "../net/http/proxy/http_context.ts";
+import { FakeVisitor } from "../net/http/proxy/testing/fake_visitor.ts";
 import { HttpUpstreams } from "./http_upstreams.ts";
 import { PublishedRule } from "./published_rule.ts";
 
@@ -39,8 +40,8 @@ class Setup implements Disposable {
   }
 
   acquire(options: Partial<AcquireOptions> = {}): Promise<UpstreamStream> {
-    const { fresh = false, address = "192.0.2.1", port = 0, signal = new AbortController().signal } = options;
-    return Promise.resolve(this.upstreams.acquire({ fresh, address, port, signal }));
+    const { fresh = false, address = "192.0.2.1", port = 0, visitor = new FakeVisitor() } = options;
+    return Promise.resolve(this.upstreams.acquire({ fresh, address, port, visitor }));
   }
 
   #newChannel(): DataChannel {
@@ -86,8 +87,8 @@ Deno.test("a stream for a challenge is not kept: anybody may ask, and nobody com
   const challenges = new HttpUpstreams(setup.rule, "acme");
   const { acquire } = challenges.route();
   for (let count = 0; count < 3; count++) {
-    const signal = new AbortController().signal;
-    await exchange(await acquire({ fresh: false, address: "192.0.2.1", port: 0, signal }), count);
+    const visitor = new FakeVisitor();
+    await exchange(await acquire({ fresh: false, address: "192.0.2.1", port: 0, visitor }), count);
     await setup.targets[count]!.ended;
   }
   assert.equal(challenges.closeOldest(), false);
@@ -174,11 +175,11 @@ Deno.test("a stream that comes too late for its visitor is let go", async () => 
   using setup = new Setup();
   const gate = Promise.withResolvers<void>();
   setup.channel = gate.promise;
-  const visitor = new AbortController();
-  const waiting = setup.acquire({ signal: visitor.signal });
-  visitor.abort();
+  const visitor = new FakeVisitor();
+  const waiting = setup.acquire({ visitor });
+  visitor.leave();
   gate.resolve();
-  await assert.rejects(waiting);
+  await assert.rejects(waiting, { kind: "STREAM_RESET" });
   await setup.targets[0]!.ended;
   assert.equal(setup.rule.visits, 0);
 });
@@ -195,15 +196,15 @@ Deno.test("a stream that broke behind a complete answer is no fault of the excha
 
 Deno.test("with PROXY protocol a stream is lent to the visitor's connection that it was opened for, and no other", async () => {
   using setup = new Setup({ ...RULE, proxyProtocol: "v2" });
-  const [one, other] = [new AbortController(), new AbortController()];
-  const first = await setup.acquire({ signal: one.signal, port: 1 });
+  const [one, other] = [new FakeVisitor(), new FakeVisitor()];
+  const first = await setup.acquire({ visitor: one, port: 1 });
   await exchange(first, 1);
-  const second = await setup.acquire({ signal: other.signal, port: 2 });
+  const second = await setup.acquire({ visitor: other, port: 2 });
   assert.notEqual(second, first, "the same address, another connection");
   await exchange(second, 2);
-  const proxied = await setup.acquire({ signal: one.signal, address: "192.0.2.2" });
+  const proxied = await setup.acquire({ visitor: one, address: "192.0.2.2" });
   assert.ok(proxied !== first && proxied !== second, "the same connection of a trusted proxy, another visitor");
-  assert.equal(await setup.acquire({ signal: one.signal }), first);
+  assert.equal(await setup.acquire({ visitor: one }), first);
   assert.ok(first.reused);
   assert.deepEqual(setup.visitors, [
     { address: "192.0.2.1", port: 1 },
@@ -214,13 +215,13 @@ Deno.test("with PROXY protocol a stream is lent to the visitor's connection that
 
 Deno.test("with PROXY protocol a stream ends with its visitor's connection, idle or when it becomes so", async () => {
   using setup = new Setup({ ...RULE, proxyProtocol: "v2" });
-  const visitor = new AbortController();
+  const visitor = new FakeVisitor();
   const [idle, running] = [
-    await setup.acquire({ signal: visitor.signal }),
-    await setup.acquire({ signal: visitor.signal }),
+    await setup.acquire({ visitor }),
+    await setup.acquire({ visitor }),
   ];
   await exchange(idle, 1);
-  visitor.abort();
+  visitor.leave();
   await setup.targets[0]!.ended;
   await exchange(running, 2);
   await setup.targets[1]!.ended;

@@ -1,5 +1,6 @@
 import tls from "node:tls";
 import { DataChannel } from "../../net/data_channel.ts";
+import { Drain } from "../../net/drain.ts";
 import { listen } from "../../net/listen.ts";
 import { SILENT } from "../../net/log.ts";
 import { memoryPair } from "../../net/memory_duplex.ts";
@@ -30,8 +31,8 @@ export async function tlsEdge(
 ): Promise<TlsEdge> {
   const running = new Set<Promise<unknown>>();
   const visitors = new Set<SocketDuplex>();
-  const draining = new AbortController();
-  const options = { resolver, log: SILENT, draining: draining.signal };
+  const draining = new Drain();
+  const options = { resolver, log: SILENT, draining };
   const bound = await listen({ hostname: "127.0.0.1", port: 0 }, (socket) => {
     const [near, far] = memoryPair({ maxRead: 10_000, keep: true });
     const server = new DataChannel(near, { client: false, opener: true, secure: true });
@@ -56,7 +57,7 @@ export async function tlsEdge(
   });
   return {
     port: bound.address.port,
-    drain: () => draining.abort(),
+    drain: () => draining.begin(),
     get running() {
       return running.size;
     },

@@ -1,4 +1,5 @@
 import type { Deadline } from "../../deadline.ts";
+import type { Drain } from "../../drain.ts";
 import type { Duplex, MaybePromise } from "../../duplex.ts";
 import type { Logger } from "../../log.ts";
 import type { CodedError } from "../../../protocol/errors.ts";
@@ -25,6 +26,13 @@ export interface UpstreamStream extends Duplex {
   finish(): void;
 }
 
+/** A visitor's connection, as far as it concerns those who lend streams to it: there is one for each connection. */
+export interface VisitorLife {
+  readonly gone: boolean;
+  /** Aborted when it has gone; made on demand, as most streams do not belong to one visitor. */
+  readonly signal: AbortSignal;
+}
+
 /** How a stream is wanted. */
 export interface AcquireOptions {
   /** Not one that was used before: the first try failed because its target had closed it. */
@@ -33,8 +41,7 @@ export interface AcquireOptions {
   readonly address: string;
   /** The visitor's port; 0 when a proxy in front has not told it. */
   readonly port: number;
-  /** The visitor has gone; there is one for each visitor's connection. */
-  readonly signal: AbortSignal;
+  readonly visitor: VisitorLife;
 }
 
 /** Where the requests for a host go. */
@@ -110,8 +117,8 @@ export interface HttpVisitorContext {
   /** The connection's one deadline, set at accept. Its owner disposes it. */
   readonly deadline: Deadline;
   readonly log: Logger;
-  /** Aborted when the server drains: running exchanges end with `Connection: close`, idle connections end now. */
-  readonly draining: AbortSignal;
+  /** From then on running exchanges end with `Connection: close`; idle connections end at once. */
+  readonly draining: Drain;
   /** Peers whose forwarding fields are believed; canonical addresses. */
   trustedProxies(address: string): boolean;
   /** Decides about every single request. */
@@ -120,4 +127,6 @@ export interface HttpVisitorContext {
   takeConnect?(asked: ConnectAsked): TakenConnect | undefined;
   /** Told after every exchange; must not throw. */
   onExchange?(facts: ExchangeFacts): void;
+  /** Told when the connection has ended; must not throw. */
+  onEnd?(): void;
 }

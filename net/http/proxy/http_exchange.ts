@@ -264,7 +264,7 @@ export class HttpExchange {
   async #fail(error: CodedError): Promise<Outcome> {
     this.#stream?.reset(error);
     this.#stream = undefined;
-    if (!this.#answering && !this.#connection.gone.aborted) {
+    if (!this.#answering && !this.#connection.gone) {
       try {
         const malformed = this.#hop === undefined || error.kind === "BAD_REQUEST";
         return await this.#answer(errorPage(error, this.#request?.fields.get("accept")), { last: malformed });
@@ -303,7 +303,7 @@ export class HttpExchange {
   /** Whether another request can follow on the visitor's connection, when the answer to this one has this framing. */
   #keepsAlive(answer: Framing): boolean {
     const { version } = this.#request ?? {};
-    if (!this.#hop?.keepAlive || this.#context.draining.aborted) return false;
+    if (!this.#hop?.keepAlive || this.#context.draining.begun) return false;
     // HTTP/1.0 sees the end of such a body by the end of the connection.
     if (version === "1.0" && (answer.kind === "chunked" || answer.kind === "close")) return false;
     // A body that is still coming may never end: nobody waits for it behind a complete answer.

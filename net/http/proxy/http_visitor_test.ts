@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Drain } from "../../drain.ts";
 import { CodedError } from "../../../protocol/errors.ts";
 import { Edge } from "./testing/http_proxy.ts";
 
@@ -197,12 +198,12 @@ Deno.test("an answer that is not HTTP/1.1 becomes a 502 and its stream is reset"
 });
 
 Deno.test("a drain ends idle connections now and busy ones with their answer", async () => {
-  const drain = new AbortController();
-  await using idle = new Edge({ draining: drain.signal });
-  await using busy = new Edge({ draining: drain.signal });
+  const draining = new Drain();
+  await using idle = new Edge({ draining });
+  await using busy = new Edge({ draining });
   await busy.visitor.send(GET);
   const target = await busy.target(0);
-  drain.abort();
+  draining.begin();
   assert.equal(await idle.visitor.all(), "");
   await target.send(OK);
   assert.match(await busy.visitor.all(), /Connection: close\r\n\r\nhi$/);

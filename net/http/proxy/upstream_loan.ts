@@ -24,12 +24,13 @@ export function finishPinned(connection: VisitorConnection): void {
 /** A stream to the route's target; rejects with the coded reason why there is none. */
 export function acquireStream(
   route: HttpRoute,
-  { peer, context, gone }: VisitorConnection,
+  connection: VisitorConnection,
   { fresh, address }: { fresh: boolean; address: string },
 ): MaybePromise<UpstreamStream> {
+  const { peer, context } = connection;
   // The port is that of the connection, so it says nothing about a visitor whom a proxy named.
   const port = address === peer ? context.port ?? 0 : 0;
-  return route.acquire({ fresh, address, port, signal: gone });
+  return route.acquire({ fresh, address, port, visitor: connection });
 }
 
 /** How an exchange leaves its stream. */

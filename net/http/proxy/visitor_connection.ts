@@ -3,18 +3,16 @@ import { forwardedFields, visitorAddress, visitorProto } from "../forwarded.ts";
 import type { HttpReader } from "../http_reader.ts";
 import type { Fields } from "../../../protocol/http/field.ts";
 import type { RequestHead } from "../../../protocol/http/head.ts";
-import type { HttpVisitorContext, UpstreamStream } from "./http_context.ts";
+import type { HttpVisitorContext, UpstreamStream, VisitorLife } from "./http_context.ts";
 
 /** What all exchanges on one connection share. */
-export interface VisitorConnection {
+export interface VisitorConnection extends VisitorLife {
   readonly visitor: Duplex;
   readonly reader: HttpReader;
   readonly context: HttpVisitorContext;
   /** The connection's other end in canonical form, and whether it is a proxy that is believed. */
   readonly peer: string;
   readonly trusted: boolean;
-  /** Aborted when the visitor has gone. */
-  readonly gone: AbortSignal;
   /** The stream that belongs to this visitor alone, since its target authenticated the connection. */
   pinned: { readonly key: unknown; readonly stream: UpstreamStream } | undefined;
   /** The fields for the target, which are the same for all requests to one host. */
@@ -30,7 +28,7 @@ export interface Asker {
 /** Who sent these fields; looks into those of forwarding only behind a trusted proxy. */
 export function whoAsks({ peer, trusted, context }: VisitorConnection, fields: Fields): Asker {
   if (!trusted) return { address: peer, proto: context.proto };
-  const facts = { peer, fields, trustedProxies: context.trustedProxies };
+  const facts = { peer, fields, trustedProxies: (address: string) => context.trustedProxies(address) };
   return { address: visitorAddress(facts), proto: visitorProto(facts, context.proto) };
 }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Deadline } from "../../../deadline.ts";
+import { Drain } from "../../../drain.ts";
 import type { Duplex, MaybePromise } from "../../../duplex.ts";
 import { SILENT } from "../../../log.ts";
 import { memoryPair, type MemoryPairOptions } from "../../../memory_duplex.ts";
@@ -165,7 +166,7 @@ export class Edge implements AsyncDisposable {
       address: "203.0.113.9",
       proto: "http",
       log: SILENT,
-      draining: new AbortController().signal,
+      draining: new Drain(),
       trustedProxies: () => false,
       onExchange: (facts) => this.exchanges.push(facts),
       ...options,

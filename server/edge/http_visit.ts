@@ -1,0 +1,169 @@
+import { Deadline } from "../../net/deadline.ts";
+import type { Drain } from "../../net/drain.ts";
+import type { Duplex, PushbackDuplex } from "../../net/duplex.ts";
+import type { Peer } from "../../net/listen.ts";
+import type { Logger } from "../../net/log.ts";
+import type {
+  ConnectAsked,
+  ExchangeFacts,
+  HttpVisitorContext,
+  RouteDecision,
+  RoutedRequest,
+  TakenConnect,
+} from "../../net/http/proxy/http_context.ts";
+import { CodedError, type ErrorName, toCodedError } from "../../protocol/errors.ts";
+import type { ServerLimits } from "../limits.ts";
+import { PublishedRule } from "../published_rule.ts";
+import { acmeChallenge } from "./acme_challenge.ts";
+import type { HttpEdgeOptions } from "./http_edge.ts";
+import { httpsRedirect } from "./https_redirect.ts";
+import { type MeshVisit, sourceOf } from "./mesh_visit.ts";
+
+/** A visitor's connection, and how it came. */
+export interface Arrival {
+  readonly visitor: Duplex;
+  /** The same where it came to the plain port: what it sends by CONNECT may be for the mesh. */
+  readonly plain?: PushbackDuplex;
+  readonly from: Peer;
+  /** It comes through the mesh. */
+  readonly mesh?: MeshVisit;
+  /** The name asked for in TLS that was ended here; without it the visitor speaks plain HTTP. */
+  readonly serverName?: string;
+  /** What counts it, until it has gone. */
+  readonly admitted?: Disposable;
+}
+
+/** What the edge does for its visits. */
+export interface HttpVisitParts extends HttpEdgeOptions {
+  readonly draining: Drain;
+  /** The visitor has gone. */
+  readonly leave: (visitor: Duplex) => void;
+}
+
+/** Decides about the requests of one visitor's connection. A class, not closures: there is one for every idle visitor. */
+export class HttpVisit implements HttpVisitorContext {
+  readonly deadline: Deadline;
+  readonly #arrival: Arrival;
+  readonly #parts: HttpVisitParts;
+
+  constructor(arrival: Arrival, parts: HttpVisitParts) {
+    this.#arrival = arrival;
+    this.#parts = parts;
+    this.deadline = new Deadline(parts.limits.firstByteMs, () => arrival.visitor.reset());
+  }
+
+  get address(): string {
+    return this.#arrival.from.address;
+  }
+
+  get port(): number {
+    return this.#arrival.from.port;
+  }
+
+  get proto(): "http" | "https" {
+    return this.#arrival.serverName === undefined ? "http" : "https";
+  }
+
+  get limits(): Readonly<ServerLimits> {
+    return this.#parts.limits;
+  }
+
+  get log(): Logger {
+    return this.#parts.log;
+  }
+
+  get draining(): Drain {
+    return this.#parts.draining;
+  }
+
+  /** Whoever comes through the mesh is believed nothing, wherever it comes from. */
+  trustedProxies(address: string): boolean {
+    return this.#arrival.mesh === undefined && this.#parts.trustedProxies(address);
+  }
+
+  route(request: RoutedRequest): RouteDecision {
+    const { serverName } = this.#arrival;
+    return serverName === undefined ? this.#routePlain(request) : this.#routeSecure(request, serverName);
+  }
+
+  takeConnect(asked: ConnectAsked): TakenConnect | undefined {
+    const { plain } = this.#arrival;
+    return plain === undefined ? undefined : this.#parts.takeConnect?.(plain, asked);
+  }
+
+  onExchange({ host, status, error }: ExchangeFacts): void {
+    const { metrics, log } = this.#parts;
+    metrics.requests++;
+    if (error === undefined) return;
+    metrics.countRefusal(error.kind);
+    log.info("request failed", {
+      ...(host === undefined ? {} : { host }),
+      ...(status === undefined ? {} : { status }),
+      code: error.code,
+      reason: error.message,
+    });
+  }
+
+  onEnd(): void {
+    const { visitor, admitted } = this.#arrival;
+    this.deadline[Symbol.dispose]();
+    admitted?.[Symbol.dispose]();
+    this.#parts.leave(visitor);
+  }
+
+  #routePlain(request: RoutedRequest): RouteDecision {
+    const { mesh } = this.#arrival;
+    const { tlsPort } = this.#parts;
+    const challenge = mesh === undefined ? acmeChallenge(request, this.#parts) : undefined;
+    if (challenge !== undefined) return challenge;
+    const found = this.#find(request);
+    if (!(found instanceof PublishedRule)) return found;
+    const { rule } = found;
+    // A trusted proxy that ended TLS itself must not be sent round in a circle.
+    if (rule.kind === "http" && rule.redirect === true && request.proto === "http") {
+      return { kind: "answer", answer: httpsRedirect(request.head, { host: request.host, tlsPort: tlsPort() }) };
+    }
+    return routeTo(found, mesh);
+  }
+
+  /** What is asked for must be what TLS was ended for, as rules may demand different things of it (security R39). */
+  #routeSecure(request: RoutedRequest, serverName: string): RouteDecision {
+    if (request.host !== serverName) return refused("MISDIRECTED");
+    const found = this.#find(request);
+    return found instanceof PublishedRule ? routeTo(found, this.#arrival.mesh) : found;
+  }
+
+  #find({ host, address }: RoutedRequest): PublishedRule | RouteDecision {
+    const { mesh } = this.#arrival;
+    if (mesh !== undefined) return findInMesh(host, mesh);
+    const found = this.#parts.router.route(host);
+    switch (found.kind) {
+      case "found":
+        return found.rule.allows(address) ? found.rule : refused("FORBIDDEN");
+      case "offline":
+        return refused("TUNNEL_OFFLINE");
+      case "unknown":
+        return refused("UNKNOWN_HOST");
+      default:
+        return found satisfies never;
+    }
+  }
+}
+
+function routeTo({ upstreams }: PublishedRule, mesh?: MeshVisit): RouteDecision {
+  if (upstreams === null) return refused("UNKNOWN_HOST");
+  return { kind: "found", route: upstreams.route(mesh === undefined ? {} : { mesh: sourceOf(mesh) }) };
+}
+
+/** The policy stands in for the firewall: it is asked for every request, whatever the connection was opened for. */
+function findInMesh(host: string, { find }: MeshVisit): PublishedRule | RouteDecision {
+  try {
+    return find(host);
+  } catch (error) {
+    return { kind: "refused", error: toCodedError(error) };
+  }
+}
+
+function refused(kind: ErrorName): RouteDecision {
+  return { kind: "refused", error: new CodedError(kind) };
+}
