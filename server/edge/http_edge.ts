@@ -1,45 +1,25 @@
-import type { Challenges } from "../../net/acme/challenges.ts";
 import { Drain } from "../../net/drain.ts";
-import type { PushbackDuplex } from "../../net/duplex.ts";
-import type { ConnectAsked, TakenConnect } from "../../net/http/proxy/http_context.ts";
 import { serveHttpVisitor } from "../../net/http/proxy/http_visitor.ts";
 import { type Bound, listen, type Peer } from "../../net/listen.ts";
-import type { Logger } from "../../net/log.ts";
 import { SocketDuplex } from "../../net/socket_duplex.ts";
 import type { TlsConnection } from "../../net/tls_front.ts";
 import { CodedError, toCodedError } from "../../protocol/errors.ts";
 import type { ConnectionCounter } from "../connection_counter.ts";
-import type { ServerLimits } from "../limits.ts";
-import type { Metrics } from "../metrics.ts";
-import type { Router } from "../router.ts";
-import { type Arrival, HttpVisit, type HttpVisitParts } from "./http_visit.ts";
+import { type Arrival, HttpVisit, type HttpVisitOptions, type HttpVisitParts } from "./http_visit.ts";
 import type { Identify } from "./identify.ts";
 import type { MeshVisit } from "./mesh_visit.ts";
 import { RunningVisits } from "./running_visits.ts";
 
 /** What the HTTP edge needs. */
-export interface HttpEdgeOptions {
-  router: Router;
+export interface HttpEdgeOptions extends HttpVisitOptions {
   visitors: ConnectionCounter;
   identify: Identify;
-  /** The answers for names whose certificates the server gets itself. */
-  challenges: Challenges;
-  /** Whether the server sees to the certificate of a name whose rule does not say who does. */
-  manages: (name: string) => boolean;
-  /** The public port of HTTPS; it is known once that listens. */
-  tlsPort: () => number;
-  trustedProxies: (address: string) => boolean;
-  /** Takes a CONNECT of plain HTTP for the mesh, before it is routed; `undefined` leaves it to the rules. @default leaves it */
-  takeConnect?: (visitor: PushbackDuplex, asked: ConnectAsked) => TakenConnect | undefined;
-  limits: Readonly<ServerLimits>;
-  metrics: Metrics;
-  log: Logger;
 }
 
 /** Serves visitors' HTTP connections, whichever listener they come from. */
 export class HttpEdge {
   readonly visits = new RunningVisits();
-  readonly #parts: HttpVisitParts;
+  readonly #parts: HttpEdgeOptions & HttpVisitParts;
 
   constructor(options: HttpEdgeOptions) {
     this.#parts = { ...options, draining: new Drain(), leave: (visitor) => this.visits.leave(visitor) };

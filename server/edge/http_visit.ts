@@ -1,3 +1,4 @@
+import type { Challenges } from "../../net/acme/challenges.ts";
 import { Deadline } from "../../net/deadline.ts";
 import type { Drain } from "../../net/drain.ts";
 import type { Duplex, PushbackDuplex } from "../../net/duplex.ts";
@@ -13,9 +14,10 @@ import type {
 } from "../../net/http/proxy/http_context.ts";
 import { CodedError, type ErrorName, toCodedError } from "../../protocol/errors.ts";
 import type { ServerLimits } from "../limits.ts";
+import type { Metrics } from "../metrics.ts";
 import { PublishedRule } from "../published_rule.ts";
+import type { Router } from "../router.ts";
 import { acmeChallenge } from "./acme_challenge.ts";
-import type { HttpEdgeOptions } from "./http_edge.ts";
 import { httpsRedirect } from "./https_redirect.ts";
 import { type MeshVisit, sourceOf } from "./mesh_visit.ts";
 
@@ -33,8 +35,25 @@ export interface Arrival {
   readonly admitted?: Disposable;
 }
 
+/** What deciding about requests needs. */
+export interface HttpVisitOptions {
+  router: Router;
+  /** The answers for names whose certificates the server gets itself. */
+  challenges: Challenges;
+  /** Whether the server sees to the certificate of a name whose rule does not say who does. */
+  manages: (name: string) => boolean;
+  /** The public port of HTTPS; it is known once that listens. */
+  tlsPort: () => number;
+  trustedProxies: (address: string) => boolean;
+  /** Takes a CONNECT of plain HTTP for the mesh, before it is routed; `undefined` leaves it to the rules. @default leaves it */
+  takeConnect?: (visitor: PushbackDuplex, asked: ConnectAsked) => TakenConnect | undefined;
+  limits: Readonly<ServerLimits>;
+  metrics: Metrics;
+  log: Logger;
+}
+
 /** What the edge does for its visits. */
-export interface HttpVisitParts extends HttpEdgeOptions {
+export interface HttpVisitParts extends HttpVisitOptions {
   readonly draining: Drain;
   /** The visitor has gone. */
   readonly leave: (visitor: Duplex) => void;
