@@ -52,5 +52,7 @@ export type { HttpOptions } from "./protocol/http_options.ts";
 export type { FirewallRule } from "./protocol/rule.ts";
 export { hashPassword } from "./net/password.ts";
 export type { CertificatePem } from "./net/certificate.ts";
+export type { CertificatePaths } from "./server/certificates/certificate_files.ts";
+export type { GivenCertificate } from "./server/certificates/given_certificate.ts";
 export type { Logger } from "./net/log.ts";
 export { VERSION } from "./protocol/version.ts";

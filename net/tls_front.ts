@@ -220,7 +220,7 @@ function disposeOnClose(raw: net.Socket, admitted: Disposable): void {
 /** Reads the ClientHello and puts it back; `null` when what comes is none. */
 async function readHello(duplex: SocketDuplex): Promise<Extract<ClientHello, { kind: "hello" }> | null> {
   const { hello, bytes } = await readClientHello(duplex);
-  if (hello.kind === "incomplete") throw new CodedError("STREAM_RESET", "The peer left before it said what it wants");
+  if (hello.kind === "incomplete") throw new StreamResetError("The peer left before it said what it wants");
   duplex.unread(bytes);
   return hello.kind === "hello" ? hello : null;
 }

@@ -262,7 +262,7 @@ Deno.test("a connection that is not admitted is reset before a byte is read", as
   assert.deepEqual([server.asked, server.admitted], [[], 0]);
 });
 
-Deno.test("a peer that leaves before its hello is complete leaves nothing behind", async () => {
+Deno.test("a peer that leaves before its hello is complete leaves nothing behind, and was not refused", async () => {
   await using server = await front();
   const hello = await helloFor(TEST_NAME);
   for (
@@ -280,6 +280,7 @@ Deno.test("a peer that leaves before its hello is complete leaves nothing behind
   }
   while (server.admitted < 4) await new Promise((resolve) => setTimeout(resolve, 5));
   await server.drained();
+  assert.deepEqual(server.refused, []);
 });
 
 Deno.test("a stalled peer is cut at the deadline: silent, within its hello, and within the handshake", async () => {

@@ -1,4 +1,4 @@
-import type { CertificatePem } from "../net/certificate.ts";
+import type { GivenCertificate } from "./certificates/given_certificate.ts";
 import type { Logger } from "../net/log.ts";
 import type { ServerLimits } from "./limits.ts";
 import type { MeshOptions } from "./mesh/access.ts";
@@ -36,8 +36,8 @@ export interface ServerOptions {
   stateDir?: string;
   /** @default [::]:80, which is every address, IPv4 and IPv6 */
   http?: Partial<ListenAddress> & { publicPort?: number };
-  /** Certificate of the tunnel endpoint; without it the server's own CA signs one. @default [::]:443 */
-  tls?: Partial<ListenAddress> & { publicPort?: number; certificate?: CertificatePem };
+  /** Certificate of the tunnel endpoint, as text or in files, which are watched; without it the server's own CA signs one. @default [::]:443 */
+  tls?: Partial<ListenAddress> & { publicPort?: number; certificate?: GivenCertificate };
   /** Where allocated ports listen. @default [::], 22000-22999 */
   tcp?: { bind?: string; from?: number; to?: number };
   /** Certificates from an authority; needs `stateDir`. */

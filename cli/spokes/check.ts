@@ -1,4 +1,5 @@
 import { loadPin } from "../../server/authority.ts";
+import { readGivenCertificate } from "../../server/certificates/given_certificate.ts";
 import { listenersOf } from "../../server/default_listeners.ts";
 import type { MeshOptions } from "../../server/mesh/access.ts";
 import type { ServerOptions } from "../../server/options.ts";
@@ -39,16 +40,18 @@ export interface CheckState extends CertificateSources {
 export async function check(context: CommandContext, { json }: { json?: boolean }): Promise<void> {
   const loaded = await loadServerConfig(context);
   const options = await toServerOptions(loaded);
-  const pair = options.tls?.certificate;
+  const given = options.tls?.certificate === undefined
+    ? undefined
+    : await readGivenCertificate(options.tls.certificate);
   const state: CheckState = {
     config: loaded.path,
     domain: options.domain,
     hostname: options.hostname ?? options.domain,
     listeners: listenersText(options),
-    certificate: pair === undefined
+    certificate: given === undefined
       ? { kind: "own authority", pin: await loadPin(stateFolderOf(loaded)) }
-      : checkCertificate(pair, { path: loaded.config.tls?.certificate ?? "", now: Date.now() }),
-    ...await checkCertificates(options, Date.now()),
+      : checkCertificate(given, { path: loaded.config.tls?.certificate ?? "", now: Date.now() }),
+    ...await checkCertificates(options, given, Date.now()),
     proxyProtocol: options.proxyProtocol?.from ?? [],
     state: stateFolderOf(loaded),
     ...await countState(loaded),

@@ -1,4 +1,4 @@
-import { type CertificatePem, readCertificatePair, validityFault } from "../../net/certificate.ts";
+import { type CertificatePair, validityFault } from "../../net/certificate.ts";
 
 /** What matters of a certificate of the operator's own. */
 export interface CertificateFacts {
@@ -9,12 +9,14 @@ export interface CertificateFacts {
 }
 
 /**
- * Checks that a certificate and its key can be used together and now.
+ * Checks that a certificate can be used now.
  * @throws {CodedError} CERTIFICATE_INVALID, CERTIFICATE_EXPIRED
  */
-export function checkCertificate(pem: CertificatePem, { path, now }: { path: string; now: number }): CertificateFacts {
+export function checkCertificate(
+  pair: CertificatePair,
+  { path, now }: { path: string; now: number },
+): CertificateFacts {
   const what = `"${path}"`;
-  const pair = readCertificatePair(pem, what);
   const fault = validityFault(pair, { what, now });
   if (fault !== undefined) throw fault;
   const names = [...pair.names, ...pair.addresses].join(", ");

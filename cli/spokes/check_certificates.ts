@@ -1,14 +1,9 @@
-import {
-  type CertificatePair,
-  coverageFault,
-  isCurrent,
-  isExpired,
-  readCertificatePair,
-} from "../../net/certificate.ts";
+import { type CertificatePair, coverageFault, isCurrent, isExpired } from "../../net/certificate.ts";
 import type { CertificateOrder } from "../../net/acme/wanted_certificate.ts";
 import { CertificateTable } from "../../net/certificate_table.ts";
 import { SILENT } from "../../net/log.ts";
-import { CertificateFolder, type FolderCertificate } from "../../server/certificates/certificate_folder.ts";
+import { type WatchedCertificate, WatchedCertificates } from "../../server/certificates/watched_certificates.ts";
+import { findCertificateFiles } from "../../server/certificates/certificate_files.ts";
 import { certificateOrders } from "../../server/certificates/certificate_orders.ts";
 import type { ServerOptions } from "../../server/options.ts";
 import { escapeText } from "../escape_text.ts";
@@ -36,10 +31,13 @@ export interface CertificateSources {
   warnings: readonly string[];
 }
 
-/** Reads the folder, and tells what would be asked of the authority. @throws {CodedError} CERTIFICATE_INVALID */
-export async function checkCertificates(options: ServerOptions, now: number): Promise<CertificateSources> {
-  const { domain, hostname = domain, certificatesDir, acme, tls } = options;
-  const given = tls?.certificate === undefined ? undefined : readCertificatePair(tls.certificate);
+/** Reads the folder, and tells what would be asked of the authority. `given` is the certificate of the tunnel endpoint. @throws {CodedError} CERTIFICATE_INVALID */
+export async function checkCertificates(
+  options: ServerOptions,
+  given: CertificatePair | undefined,
+  now: number,
+): Promise<CertificateSources> {
+  const { domain, hostname = domain, certificatesDir, acme } = options;
   const table = new CertificateTable(["given", "folder"]);
   if (given !== undefined) table.set("given", [given]);
   const certificates = certificatesDir === undefined ? null : {
@@ -99,12 +97,15 @@ async function readFolder(
   table: CertificateTable<"given" | "folder">,
   now: number,
 ): Promise<CertificateRow[]> {
-  await using folder = new CertificateFolder(path, { log: SILENT, onChange: (pairs) => table.set("folder", pairs) });
+  await using folder = new WatchedCertificates(() => findCertificateFiles(path), {
+    log: SILENT,
+    onChange: (pairs) => table.set("folder", pairs),
+  });
   await folder.look();
   return folder.certificates.map((certificate) => toRow(certificate, now));
 }
 
-function toRow({ file, pair, fault }: FolderCertificate, now: number): CertificateRow {
+function toRow({ file, pair, fault }: WatchedCertificate, now: number): CertificateRow {
   return {
     file,
     names: pair?.names ?? [],

@@ -123,17 +123,24 @@ Deno.test("spokes check says that nobody can connect", async () => {
   deepEqual(Array.from(Deno.readDirSync(server.folder), ({ name }) => name), ["spokes.yaml"]);
 });
 
-Deno.test("spokes check refuses a certificate that is not there, or does not belong to its key", async () => {
+Deno.test("spokes check refuses a certificate that is not there, or does not belong to its key, and a key for everybody", async () => {
   await using server = await initialised();
   await using other = await initialised();
   const [, chain = ""] = await pemOf(server);
   const [strangeKey = ""] = await pemOf(other);
   await Deno.writeTextFile(`${server.folder}/chain.pem`, chain);
-  await Deno.writeTextFile(`${server.folder}/key.pem`, strangeKey);
+  await Deno.writeTextFile(`${server.folder}/key.pem`, strangeKey, { mode: 0o600 });
   await Deno.writeTextFile(server.config, "domain: example.com\ntls: {certificate: chain.pem, key: key.pem}\n");
   const mismatch = await server.run("check");
   equal(mismatch.code, 1);
-  match(mismatch.err[0] ?? "", /^error E6002: Cannot use "chain\.pem": the key does not belong to it/);
+  match(mismatch.err[0] ?? "", /^error E6002: Cannot use "[^"]*chain\.pem": the key does not belong to it/);
+  if (Deno.build.os !== "windows") {
+    await Deno.chmod(`${server.folder}/key.pem`, 0o644);
+    match(
+      (await server.run("check")).err[0] ?? "",
+      /^error E6002: Cannot trust the key "[^"]*key\.pem": everybody may/,
+    );
+  }
   await Deno.writeTextFile(server.config, "domain: example.com\ntls: {certificate: none.pem, key: none.pem}\n");
   match((await server.run("check")).err[0] ?? "", /^error E6002: .*none\.pem/);
 });

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { acmeDirectory } from "../../net/acme/acme_directories.ts";
 import { checkHook } from "../../net/acme/run_hook.ts";
+import type { CertificatePaths } from "../../server/certificates/certificate_files.ts";
 import type { ListenAddress, ServerAcmeOptions, ServerOptions } from "../../server/options.ts";
 import { CodedError } from "../../protocol/errors.ts";
 import type { HostPort } from "../parse_listen.ts";
@@ -17,12 +18,12 @@ export function stateFolderOf({ folder, config }: LoadedServerConfig): string {
 }
 
 /**
- * A configuration as `serve()` takes it; the files that it names are read.
+ * A configuration as `serve()` takes it; files that do not change while it runs are read.
  * @throws {CodedError} CERTIFICATE_INVALID, DNS_HOOK_FAILED
  */
 export async function toServerOptions(loaded: LoadedServerConfig): Promise<ServerOptions> {
   const { config } = loaded;
-  const certificate = await readPair(loaded);
+  const certificate = pathsOf(loaded);
   const acme = await acmeOf(loaded);
   const certificatesDir = await certificatesFolderOf(loaded);
   return {
@@ -93,12 +94,10 @@ async function acmeOf({ folder, config }: LoadedServerConfig): Promise<ServerAcm
   };
 }
 
-async function readPair(
-  { folder, config }: LoadedServerConfig,
-): Promise<{ certificate: string; key: string } | undefined> {
+function pathsOf({ folder, config }: LoadedServerConfig): CertificatePaths | undefined {
   const { certificate, key } = config.tls ?? {};
   if (certificate === undefined || key === undefined) return undefined;
-  return { certificate: await readPem(resolve(folder, certificate)), key: await readPem(resolve(folder, key)) };
+  return { certificateFile: resolve(folder, certificate), keyFile: resolve(folder, key) };
 }
 
 async function readPem(path: string): Promise<string> {

@@ -3,7 +3,7 @@ import { CodedError } from "../../protocol/errors.ts";
 
 /** A file that should hold a certificate, and where its key is. */
 export interface CertificateFile {
-  /** Below the folder. */
+  /** Below the folder, where it is one of a folder. */
   readonly file: string;
   readonly path: string;
   /** Undefined when the key can only be in the file itself. */
@@ -19,6 +19,12 @@ export interface FoundCertificates {
   readonly files: readonly CertificateFile[];
   /** Folders below that cannot be read now, each with the reason. */
   readonly unreadable: ReadonlyMap<string, string>;
+}
+
+/** A certificate and its key in files of the operator's; new ones are used as soon as they are there. */
+export interface CertificatePaths {
+  readonly certificateFile: string;
+  readonly keyFile: string;
 }
 
 /** Enough for `letsencrypt/live/NAME`, and the end of links that lead in a circle. */
@@ -45,6 +51,13 @@ export async function findCertificateFiles(folder: string): Promise<FoundCertifi
     });
   }
   return { files: walk.files, unreadable: walk.unreadable };
+}
+
+/** The one certificate whose files are known. Never throws: whoever reads them says what is wrong. */
+export async function certificateFileAt({ certificateFile, keyFile }: CertificatePaths): Promise<CertificateFile> {
+  const infos = await Promise.all([certificateFile, keyFile].map(statOrNull));
+  const stamp = infos.map((info) => info === null ? "" : stampOf(info)).join(" ");
+  return { file: certificateFile, path: certificateFile, keyPath: keyFile, isPart: false, stamp };
 }
 
 /** What an error of the file system says, without the call it came from. */

@@ -3,21 +3,16 @@ import { ACME_DIRECTORIES } from "../../net/acme/acme_directories.ts";
 import { isOrderName } from "../../net/acme/certificate_files.ts";
 import type { CertificateManager } from "../../net/acme/certificate_manager.ts";
 import { Challenges } from "../../net/acme/challenges.ts";
-import {
-  type CertificatePair,
-  type CertificatePem,
-  coverageFault,
-  isCurrent,
-  readCertificatePair,
-  validityFault,
-} from "../../net/certificate.ts";
+import { type CertificatePair, coverageFault, isCurrent, validityFault } from "../../net/certificate.ts";
 import { CertificateTable } from "../../net/certificate_table.ts";
 import type { Logger } from "../../net/log.ts";
 import { CodedError, toCodedError } from "../../protocol/errors.ts";
 import { INTERNAL_SNI } from "../../protocol/limits.ts";
 import { parseResolver } from "../dns.ts";
 import type { ServerAcmeOptions } from "../options.ts";
-import { CertificateFolder } from "./certificate_folder.ts";
+import { type GivenCertificate, readGivenCertificate } from "./given_certificate.ts";
+import { WatchedCertificates } from "./watched_certificates.ts";
+import { certificateFileAt, findCertificateFiles, type FoundCertificates } from "./certificate_files.ts";
 import { certificateOrders } from "./certificate_orders.ts";
 import { lookupBy } from "./dns_lookup.ts";
 import { EndpointAuthority } from "./endpoint_authority.ts";
@@ -29,7 +24,7 @@ export interface ServerCertificatesOptions {
   readonly hostname: string;
   readonly stateDir?: string | undefined;
   /** The endpoint's certificate, when the operator gave one: then there is no authority of our own. */
-  readonly given?: CertificatePem | undefined;
+  readonly given?: GivenCertificate | undefined;
   /** Folder of the operator's own certificates. */
   readonly folder?: string | undefined;
   readonly acme?: ServerAcmeOptions | undefined;
@@ -164,7 +159,7 @@ export class ServerCertificates implements AsyncDisposable {
     if (acme !== undefined && stateDir === undefined) {
       throw new CodedError("CONFIG_INVALID", "Cannot get certificates from an authority without a state folder");
     }
-    if (given !== undefined) this.#useGiven(given);
+    if (given !== undefined) await this.#openGiven(given);
     else {
       this.#own = await EndpointAuthority.open({ stateDir, hostname, log });
       this.#table.set("own", [this.#own.pair]);
@@ -174,31 +169,45 @@ export class ServerCertificates implements AsyncDisposable {
     this.#stack.defer(() => clearInterval(timer));
   }
 
-  #useGiven(pem: CertificatePem): void {
+  async #openGiven(given: GivenCertificate): Promise<void> {
+    this.#useGiven(await readGivenCertificate(given));
+    if (!("certificateFile" in given)) return;
+    const find = async () => ({ files: [await certificateFileAt(given)], unreadable: new Map<string, string>() });
+    await this.#watch(find, ([pair]) => pair === undefined ? undefined : this.#useGiven(pair));
+  }
+
+  #useGiven(pair: CertificatePair): void {
     const { hostname, log } = this.#options;
     const what = "the certificate of the tunnel endpoint";
-    this.#given = readCertificatePair(pem, what);
-    this.#table.set("given", [this.#given]);
-    const faults = [validityFault(this.#given, { what }), coverageFault(this.#given, hostname, what)];
+    this.#given = pair;
+    this.#table.set("given", [pair]);
+    const faults = [validityFault(pair, { what }), coverageFault(pair, hostname, what)];
     for (const fault of faults) {
       // It is served all the same: nothing else can be, and clients say what is wrong.
       if (fault !== undefined) log.error("certificate is bad", { code: fault.code, reason: fault.message });
     }
   }
 
-  async #openFolder(path: string): Promise<void> {
-    const folder = this.#stack.use(
-      new CertificateFolder(path, {
+  #openFolder(path: string): Promise<void> {
+    return this.#watch(() => findCertificateFiles(path), (pairs) => this.#table.set("folder", pairs));
+  }
+
+  async #watch(
+    find: () => Promise<FoundCertificates>,
+    use: (pairs: readonly CertificatePair[]) => void,
+  ): Promise<void> {
+    const watched = this.#stack.use(
+      new WatchedCertificates(find, {
         log: this.#options.log,
         onChange: (pairs) => {
-          this.#table.set("folder", pairs);
+          use(pairs);
           this.onChange();
           void this.#order();
         },
       }),
     );
-    await folder.look();
-    folder.watch();
+    await watched.look();
+    watched.watch();
   }
 
   async #dnsHook(path: string): Promise<import("../../net/acme/dns_hook.ts").DnsHook> {

@@ -103,8 +103,30 @@ Deno.test("a given certificate that cannot be used, and a folder that is not the
   const { certificate } = await testCertificate(HOSTNAME);
   const { key } = await testCertificate(HOSTNAME);
   await assert.rejects(open({ given: { certificate, key } }), { kind: "CERTIFICATE_INVALID" });
+  const nowhere = { certificateFile: "/nonexistent/a.pem", keyFile: "/nonexistent/a.key" };
+  await assert.rejects(open({ given: nowhere }), { kind: "CERTIFICATE_INVALID" });
   await assert.rejects(open({ folder: "/nonexistent/certs" }), { kind: "CERTIFICATE_INVALID" });
   await assert.rejects(open({ acme: {} }), { kind: "CONFIG_INVALID" });
+});
+
+Deno.test("a given certificate in files is replaced when they are, and stays while they cannot be used", async () => {
+  await using folders = new Folders();
+  folders.put("t.pem", await testCertificate(HOSTNAME));
+  const path = join(folders.certificates, "t.pem");
+  const refused = Promise.withResolvers<LogFields>();
+  const log: Logger = {
+    ...SILENT,
+    warn: (event, fields = {}) => event === "certificate not used" ? refused.resolve(fields) : undefined,
+  };
+  await using certificates = await open({ given: { certificateFile: path, keyFile: path }, log });
+  const first = certificates.lookup(HOSTNAME);
+  assert.deepEqual(first?.names, [HOSTNAME]);
+  folders.put("t.pem", { certificate: "half of", key: " a file" });
+  assert.equal((await refused.promise).code, "E6002");
+  assert.equal(certificates.lookup(HOSTNAME), first);
+  folders.put("t.pem", await testCertificate(HOSTNAME, "more.test"));
+  assert.deepEqual((await certificateOf(certificates, HOSTNAME, first)).names, [HOSTNAME, "more.test"]);
+  assert.equal(certificates.lookup(INTERNAL_SNI), certificates.lookup(HOSTNAME));
 });
 
 Deno.test("the operator's folder serves any name, wins for the endpoint's public name, and is followed", async () => {

@@ -4,8 +4,9 @@ import type { CertificatePair, CertificatePem } from "../../net/certificate.ts";
 import { type LogFields, type Logger, SILENT } from "../../net/log.ts";
 import { testCertificate } from "../../net/testing/certificate.ts";
 import { CodedError } from "../../protocol/errors.ts";
+import { findCertificateFiles } from "./certificate_files.ts";
 import { createCa, signLeaf } from "../sign_certificate.ts";
-import { CertificateFolder, type FolderCertificate } from "./certificate_folder.ts";
+import { type WatchedCertificate, WatchedCertificates } from "./watched_certificates.ts";
 
 const DAY_MS = 86_400_000;
 const isWindows = Deno.build.os === "windows";
@@ -15,13 +16,13 @@ class Setup implements AsyncDisposable {
   readonly root = Deno.makeTempDirSync();
   readonly said: { event: string; fields: LogFields }[] = [];
   readonly changes: (readonly CertificatePair[])[] = [];
-  readonly folder: CertificateFolder;
+  readonly folder: WatchedCertificates;
   nowMs = Date.now();
 
   constructor() {
     const say = (event: string, fields: LogFields = {}) => void this.said.push({ event, fields });
     const log: Logger = { debug: say, info: say, warn: say, error: say };
-    this.folder = new CertificateFolder(this.root, {
+    this.folder = new WatchedCertificates(() => findCertificateFiles(this.root), {
       log,
       onChange: (pairs) => this.changes.push(pairs),
       now: () => this.nowMs,
@@ -51,7 +52,7 @@ class Setup implements AsyncDisposable {
     return this.said.map(({ event, fields }) => `${event}: ${fields.file}`);
   }
 
-  entry(file: string): FolderCertificate {
+  entry(file: string): WatchedCertificate {
     return this.folder.certificates.find((entry) => entry.file === file) ?? assert.fail(`no entry ${file}`);
   }
 
@@ -229,7 +230,7 @@ Deno.test({
 
 Deno.test("a folder that is not there, or holds too much, cannot be read", async () => {
   await using setup = new Setup();
-  const missing = new CertificateFolder(join(setup.root, "no"), { log: SILENT });
+  const missing = new WatchedCertificates(() => findCertificateFiles(join(setup.root, "no")), { log: SILENT });
   await assert.rejects(missing.look(), isFault(/Cannot read the certificates in ".*no": .*[Nn]o such/));
   for (let index = 0; index <= 10_000; index++) Deno.createSync(join(setup.root, `${index}`)).close();
   await assert.rejects(setup.folder.look(), isFault(/more than 10000 files/));

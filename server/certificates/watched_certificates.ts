@@ -3,12 +3,12 @@ import { type CertificatePair, isCurrent, isExpired, validityFault } from "../..
 import { delay } from "../../net/delay.ts";
 import type { Logger } from "../../net/log.ts";
 import { type CodedError, toCodedError } from "../../protocol/errors.ts";
-import { type CertificateFile, findCertificateFiles } from "./certificate_files.ts";
+import type { CertificateFile, FoundCertificates } from "./certificate_files.ts";
 import { type CertificateReading, readCertificateFile } from "./read_certificate_file.ts";
 
-/** A file of the folder, and what became of it. */
-export interface FolderCertificate {
-  /** Below the folder. */
+/** A file with a certificate, and what became of it. */
+export interface WatchedCertificate {
+  /** As in {@link CertificateFile}. */
   readonly file: string;
   /** What is used; with a fault it is what the file held before. */
   readonly pair?: CertificatePair;
@@ -16,8 +16,8 @@ export interface FolderCertificate {
   readonly fault?: CodedError;
 }
 
-/** What a certificate folder needs. */
-export interface CertificateFolderOptions {
+/** What watching certificates needs. */
+export interface WatchedCertificatesOptions {
   readonly log: Logger;
   /** All certificates in use, whenever they are others than before. */
   readonly onChange?: (pairs: readonly CertificatePair[]) => void;
@@ -34,17 +34,17 @@ const LOOK_SHARE = 20;
 /** Clients such as certbot renew with a third of the life left: with a fifth left something is wrong. */
 const LATE_SHARE = 5;
 
-interface Entry extends FolderCertificate {
+interface Entry extends WatchedCertificate {
   readonly stamp: string;
 }
 
 /**
- * The operator's own certificates: a folder that is looked at all the time. A bad file never disturbs the others, nor itself:
+ * Certificates of the operator's own, in files that are looked at all the time. A bad file never disturbs the others, nor itself:
  * what it held before stays in use until it can be used again or has gone.
  */
-export class CertificateFolder implements AsyncDisposable {
-  readonly #path: string;
-  readonly #options: CertificateFolderOptions;
+export class WatchedCertificates implements AsyncDisposable {
+  readonly #find: () => Promise<FoundCertificates>;
+  readonly #options: WatchedCertificatesOptions;
   readonly #now: () => number;
   readonly #stop = new AbortController();
   /** What was last said about a file, so that it is said once. */
@@ -52,15 +52,15 @@ export class CertificateFolder implements AsyncDisposable {
   #entries: ReadonlyMap<string, Entry> = new Map();
   #watching: Promise<void> | undefined;
 
-  /** A folder that nobody has looked at yet. */
-  constructor(path: string, options: CertificateFolderOptions) {
-    this.#path = path;
+  /** Nobody has looked yet. `find` says which files there are now. */
+  constructor(find: () => Promise<FoundCertificates>, options: WatchedCertificatesOptions) {
+    this.#find = find;
     this.#options = options;
     this.#now = options.now ?? Date.now;
   }
 
   /** All files that should hold a certificate. */
-  get certificates(): readonly FolderCertificate[] {
+  get certificates(): readonly WatchedCertificate[] {
     return [...this.#entries.values()].filter(({ pair, fault }) => pair !== undefined || fault !== undefined);
   }
 
@@ -70,11 +70,11 @@ export class CertificateFolder implements AsyncDisposable {
   }
 
   /**
-   * Looks once. A bad file is logged; a folder that cannot be read changes nothing.
-   * @throws {CodedError} CERTIFICATE_INVALID when the folder cannot be read
+   * Looks once. A bad file is logged; when the files cannot be found, nothing changes.
+   * @throws what finding them throws
    */
   async look(): Promise<void> {
-    const { files, unreadable } = await findCertificateFiles(this.#path);
+    const { files, unreadable } = await this.#find();
     const before = this.#entries;
     const after = new Map<string, Entry>();
     for (const file of files) after.set(file.file, await this.#entryOf(file, before.get(file.file)));
