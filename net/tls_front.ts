@@ -1,6 +1,6 @@
 import type net from "node:net";
 import tls from "node:tls";
-import { CodedError, StreamResetError, toCodedError } from "../protocol/errors.ts";
+import { type CodedError, StreamResetError, toCodedError } from "../protocol/errors.ts";
 import type { ClientHello } from "../protocol/client_hello.ts";
 import { Deadline } from "./deadline.ts";
 import { type Bound, listen, type Peer } from "./listen.ts";

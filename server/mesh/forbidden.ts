@@ -1,5 +1,6 @@
-import { type Address, type Network, networkContains, parseAddress, parseNetwork } from "../../net/address.ts";
+import { type Address, type Network, networkContains, parseNetwork } from "../../net/address.ts";
 import type { AllowList, NetworkEntry } from "./allow_list.ts";
+import { withEmbedded } from "./embedded_addresses.ts";
 import type { OwnAddresses } from "./own_addresses.ts";
 
 /**
@@ -24,15 +25,6 @@ const SPECIAL: readonly (readonly [network: Network, isPrivate: boolean, what: s
 /** Mail: what a stranger would send through us would be ours. */
 const MAIL_PORTS: ReadonlySet<number> = new Set([25, 465, 587]);
 
-/** Where an IPv6 address has IPv4 addresses in it, and how many bits are behind them. */
-const EMBEDDING: readonly (readonly [network: Network, shifts: readonly bigint[]])[] = [
-  [parseNetwork("64:ff9b::/96"), [0n]], // NAT64 (RFC 6052)
-  [parseNetwork("2002::/16"), [80n]], // 6to4 (RFC 3056)
-  [parseNetwork("2001::/32"), [0n, 64n]], // Teredo (RFC 4380): client, and server
-];
-const TEREDO: Network = parseNetwork("2001::/32");
-const ALL_ONES = 0xffff_ffffn;
-
 /** What is asked about. */
 export interface CheckOptions {
   readonly allow: AllowList;
@@ -46,7 +38,7 @@ export interface CheckOptions {
  * WARNING: this is what stands between clients and the server's own network (security 2.3). What is dialled is the address that was checked.
  */
 export function forbiddenReason(address: Address, port: number, options: CheckOptions): string | undefined {
-  for (const each of [address, ...embedded(address)]) {
+  for (const each of withEmbedded(address)) {
     const reason = reasonOf(each, port, options);
     if (reason !== undefined) return reason;
   }
@@ -68,23 +60,6 @@ function reasonOf(address: Address, port: number, { allow, own, byName }: CheckO
   }
   if (network === undefined || (isPrivate && byName)) return undefined;
   return naming.some((entry) => liesWithin(entry.network, network)) ? undefined : `${address.text} is ${what}`;
-}
-
-/** The IPv4 addresses that an IPv6 address leads to. */
-function embedded(address: Address): Address[] {
-  const found = EMBEDDING.find(([network]) => networkContains(network, address));
-  if (found === undefined) return [];
-  const [network, shifts] = found;
-  return shifts.map((shift) => {
-    const bits = (address.value >> shift) & ALL_ONES;
-    // Teredo hides the client's address from translators on the way by inverting it.
-    return toIpv4(network.text === TEREDO.text && shift === 0n ? bits ^ ALL_ONES : bits);
-  });
-}
-
-function toIpv4(bits: bigint): Address {
-  const text = [24n, 16n, 8n, 0n].map((shift) => (bits >> shift) & 0xffn).join(".");
-  return parseAddress(text) as Address;
 }
 
 function namesPort({ ports }: NetworkEntry): boolean {

@@ -1,6 +1,7 @@
 import { networkContains, parseAddress, parseNetwork } from "../../net/address.ts";
 import { isServiceName } from "../../protocol/destination.ts";
 import { CodedError } from "../../protocol/errors.ts";
+import { withEmbedded } from "./embedded_addresses.ts";
 import { matchesHost, parseHostPattern } from "./host_pattern.ts";
 import type { MeshIdentity } from "./identity.ts";
 import { hasPort, parsePorts } from "./port_range.ts";
@@ -51,7 +52,7 @@ const LABEL = /^[A-Za-z0-9_.:@-]{1,64}$/;
 export function compileLine(line: PolicyLine, number: number): CompiledLine {
   const { action } = line;
   const from = line.from.map((text) => fromSelector(text, action));
-  const to = line.to.map(toSelector);
+  const to = line.to.map((text) => toSelector(text, action));
   if (action === "allow" && line.from.includes("anonymous") && line.to.includes("*")) {
     throw new CodedError("CONFIG_INVALID", `"*" is not for anonymous: name what those without credentials may reach`);
   }
@@ -69,7 +70,7 @@ export function checkFrom(text: string): void {
 
 /** One what: a selector of `to`. @throws {CodedError} CONFIG_INVALID */
 export function checkTo(text: string): void {
-  toSelector(text);
+  toSelector(text, "deny");
 }
 
 /** A line as one line of text. */
@@ -93,10 +94,12 @@ function fromSelector(text: string, action: "allow" | "deny"): (identity: MeshId
   }
 }
 
-function toSelector(text: string): ToSelector {
+function toSelector(text: string, action: PolicyLine["action"]): ToSelector {
   if (text === "*") return () => true;
   const { kind, value } = splitSelector(text);
-  const selector = Object.hasOwn(SELECTORS, kind) ? SELECTORS[kind as keyof typeof SELECTORS](value) : undefined;
+  const selector = Object.hasOwn(SELECTORS, kind)
+    ? SELECTORS[kind as keyof typeof SELECTORS](value, action)
+    : undefined;
   if (selector === undefined) throw invalid(text, "to");
   return selector;
 }
@@ -114,17 +117,20 @@ const SELECTORS = {
     const pattern = parseHostPattern(value);
     return pattern === undefined ? undefined : ({ hosts }) => hosts.some((host) => matchesHost(pattern, host));
   },
-  cidr: (value) => cidrSelector(value),
-} as const satisfies Record<string, (value: string) => ToSelector | undefined>;
+  cidr: (value, action) => cidrSelector(value, action),
+} as const satisfies Record<string, (value: string, action: PolicyLine["action"]) => ToSelector | undefined>;
 
-function cidrSelector(value: string): ToSelector | undefined {
+/** A deny also looks at the IPv4 address that NAT64 and its like would make of an IPv6 address: a name's owner chooses what it answers. */
+function cidrSelector(value: string, action: PolicyLine["action"]): ToSelector | undefined {
   try {
     const network = parseNetwork(value);
     return ({ kind, address: text }) => {
       if (kind !== "external") return false;
       if (text === undefined) return "unknown";
       const address = parseAddress(text);
-      return address !== null && networkContains(network, address);
+      if (address === null) return false;
+      const all = action === "deny" ? withEmbedded(address) : [address];
+      return all.some((each) => networkContains(network, each));
     };
   } catch {
     return undefined; // The caller says what a selector looks like.

@@ -111,6 +111,16 @@ Deno.test("before a name is resolved a line for addresses may still allow it, an
   assert.equal(decide([line("deny", ["*"], ["cidr:::ffff:10.1.0.0/112"])], BOB, OUTSIDE), "deny");
 });
 
+Deno.test("a deny by address also counts for the IPv4 address in an IPv6 one, an allow does not", () => {
+  const rest = line("deny", ["*"], ["*"]);
+  for (const address of ["64:ff9b::a01:203", "2002:a01:203::1", "2001:0:a01:203::"]) {
+    const outside = externalTarget(toDestination("db.srv.local", 5432), address);
+    assert.equal(decide([line("deny", ["*"], ["cidr:10.1.0.0/16"])], BOB, outside), "deny", address);
+    assert.equal(decide([line("deny", ["*"], ["cidr:10.2.0.0/16"])], BOB, outside), "allow", address);
+    assert.equal(decide([line("allow", ["*"], ["cidr:10.1.0.0/16"]), rest], BOB, outside), "deny", address);
+  }
+});
+
 Deno.test("whoever has no credentials is never granted everything", () => {
   assert.throws(() => new Policy([line("allow", ["anonymous"], ["*"])]), { kind: "CONFIG_INVALID" });
   assert.throws(() => new Policy([line("allow", ["owner:a", "anonymous"], ["port:1", "*"])]), {
