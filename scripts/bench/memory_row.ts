@@ -9,7 +9,7 @@ import type { Programs } from "../programs.ts";
 import { makeInvite } from "./invite.ts";
 import { slope } from "./numbers.ts";
 import { parallel } from "./parallel.ts";
-import { settledKiB } from "./resident_memory.ts";
+import { keptKiB, withCollector } from "./resident_memory.ts";
 import type { BenchContext, Row, RowResult } from "./row.ts";
 
 /** Idle data channels of a session with traffic; the server lets more than 32 beside them go. */
@@ -27,7 +27,7 @@ export function memoryRow(programs: Programs): Row {
   return {
     name: "memory",
     about: "memory of the server for idle tunnels and channels",
-    run: (context) => measure(context, programs),
+    run: (context) => measure(context, withCollector(programs)),
   };
 }
 
@@ -36,8 +36,7 @@ async function measure(context: BenchContext, programs: Programs): Promise<RowRe
   await using stack = new AsyncDisposableStack();
   // A server of its own: one that was under load has memory to spare.
   const tunnel = stack.use(await startLoopbackTunnel({ programs, http: {}, tcp: [] }));
-  const { pid } = tunnel.server;
-  const fresh = await settledKiB(pid);
+  const fresh = await keptKiB(tunnel.server);
   const invite = await makeInvite(programs, tunnel.serverConfig, count);
   note(`memory: enrolling ${count} tunnels`);
   const { token, ...server } = parseInvite(invite);
@@ -65,7 +64,7 @@ async function measure(context: BenchContext, programs: Programs): Promise<RowRe
     });
     const connected = Math.min(done + BATCH, count);
     await whenChannels(tunnel.adminPort, connected * CHANNELS_PER_TUNNEL);
-    if (connected % step === 0 || connected === count) byTunnels.push([connected, await settledKiB(pid)]);
+    if (connected % step === 0 || connected === count) byTunnels.push([connected, await keptKiB(tunnel.server)]);
   }
   const connected = byTunnels.at(-1)?.[1] ?? NaN;
 
@@ -82,7 +81,7 @@ async function measure(context: BenchContext, programs: Programs): Promise<RowRe
       await requestUpgrade(duplex, { host: target.sni, path, bearer: chosen[index % chosen.length]! });
       return duplex;
     });
-    byChannels.push([done + extra / STEPS, await settledKiB(pid)]);
+    byChannels.push([done + extra / STEPS, await keptKiB(tunnel.server)]);
   }
   // How memory grows, and not what it is: V8 keeps a part of it for new objects, in steps.
   const perChannel = slope(byChannels);

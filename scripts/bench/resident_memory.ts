@@ -15,7 +15,7 @@ async function residentKiB(pid: number): Promise<number> {
 }
 
 /** The smallest of some seconds, when garbage of what went on before has been collected. */
-export async function settledKiB(pid: number): Promise<number> {
+async function settledKiB(pid: number): Promise<number> {
   let smallest = Infinity;
   for (const end = performance.now() + SETTLE_MS; performance.now() < end;) {
     smallest = Math.min(smallest, await residentKiB(pid));
