@@ -9,6 +9,8 @@ import { type ReadLevels, ReadQueue, type ReadSource } from "./read_queue.ts";
 
 /** Unread bytes at which we stop reading from the kernel, so that TCP stops the sender, and at which it goes on: low enough not to flutter. */
 const READ_LEVELS: ReadLevels = { highBytes: 256 * 1024, lowBytes: 64 * 1024 };
+/** Ciphertext per read; more is hardly faster, and each connection keeps as much as it was once given in one piece. */
+const CIPHERTEXT_BYTES = 64 * 1024;
 /** A closed socket that cannot flush is destroyed after this: a vanished peer must not hold it for ever. */
 const CLOSE_FLUSH_TIMEOUT_MS = 5_000;
 
@@ -19,13 +21,21 @@ interface Handle {
   readStart(): unknown;
   /** What is read into from now on; an empty one leaves that to the runtime again. */
   useUserBuffer(into: Uint8Array): unknown;
-  /** Called with the bytes that came, or without at the end or an error of reading. */
+  /** Called with the bytes that came, unless they are in our own memory, or without at the end or an error of reading. */
   onread: (bytes?: ArrayBuffer | Uint8Array) => void;
+  /** All bytes so far. */
+  getBytesRead(): number;
   /** Not 0 when the connection is no more. */
   getpeername(into: object): number;
 }
 
 const NO_BUFFER = new Uint8Array(0);
+
+/**
+ * What any TLS connection of the process reads its ciphertext into, which the runtime copies before it returns: else it would allocate
+ * 64 KiB for every read, and the garbage collector would take a quarter of a busy server's time.
+ */
+const ciphertext = new Uint8Array(new ArrayBuffer(CIPHERTEXT_BYTES));
 
 /** Reading from the kernel. */
 class Reading implements ReadSource {
@@ -241,9 +251,14 @@ export class SocketDuplex implements Duplex {
   #watchForReset(handle: Handle): void {
     const { onread } = handle;
     handle.readStop(); // It takes note of the callback when reading starts.
-    handle.onread = (bytes) => {
-      const cut = bytes === undefined && !this.#sawEnd() && handle.getpeername({}) !== 0;
-      if (!cut) return void onread.call(handle, bytes);
+    handle.useUserBuffer(ciphertext);
+    let seen = handle.getBytesRead();
+    handle.onread = () => {
+      const before = seen;
+      seen = handle.getBytesRead();
+      if (seen > before) return void onread.call(handle, ciphertext);
+      const cut = !this.#sawEnd() && handle.getpeername({}) !== 0;
+      if (!cut) return void onread.call(handle);
       this.#fail("The connection was reset");
       this.#raw.destroy();
       this.#socket.destroy();
