@@ -7,14 +7,14 @@ import type { ReadQueue } from "./read_queue.ts";
 
 /** A connection begins with this much, and many never need more: twenty thousand idle ones must not hold gigabytes. */
 const FIRST_BYTES = 1024;
-/** The rest of it is read into until less than this is left. */
-const MIN_FIRST_BYTES = 512;
 /** A connection that is in use, but quiet, holds no more than this. */
 const SMALL_BYTES = 4 * 1024;
 /** The rest of a small buffer is read into until less than this is left of it. */
 const MIN_SMALL_BYTES = 1024;
 /** So many small reads in a row are the end of a busy time, not of a record. */
 const MAX_SMALL_READS = 4;
+/** So few bytes are copied: that costs less than to tell the runtime of another buffer. */
+const COPIED_BYTES = 512;
 /** A busy plain connection reads as much as one frame carries. */
 const LARGE_BYTES = MAX_DATA_PAYLOAD_BYTES;
 /** A busy TLS connection reads one frame with its header: else each would take two reads. */
@@ -33,13 +33,19 @@ const free: ArrayBuffer[] = [];
 export class Intake {
   /** Gets every chunk; set by whoever reads. */
   into: Pick<ReadQueue, "push"> | undefined;
-  /** For `net.Socket`. */
-  readonly onread: { buffer: () => Uint8Array; callback: (count: number, into: Uint8Array) => boolean } = {
-    buffer: () => this.#nextBuffer(),
+  /** For `net.Socket`; no buffer where the one before is to be used again. */
+  readonly onread: { buffer: () => Uint8Array | null; callback: (count: number, into: Uint8Array) => boolean } = {
+    buffer: () => {
+      const before = this.#given;
+      this.#given = this.#nextBuffer();
+      return this.#given === before ? null : this.#given;
+    },
     callback: (count) => this.#onRead(count),
   };
   /** Memory of its own: as a part of a slab it would hold all of that. */
   #buffer: Uint8Array<ArrayBuffer> = new Uint8Array(new ArrayBuffer(HEADROOM_BYTES + FIRST_BYTES), HEADROOM_BYTES);
+  /** What the runtime reads into. */
+  #given: Uint8Array | undefined;
   #used = 0;
   #first = true;
   #large = false;
@@ -59,7 +65,7 @@ export class Intake {
     if (kBuffer === undefined || kBufferCb === undefined || kBufferGen === undefined) return false;
     if (typeof fields._handle?.useUserBuffer !== "function" || fields[kBuffer] !== null) return false;
     this.#largeBytes = LARGE_SECURE_BYTES;
-    fields[kBuffer] = this.#buffer;
+    fields[kBuffer] = this.#given = this.#buffer;
     fields[kBufferCb] = this.onread.callback;
     fields[kBufferGen] = this.onread.buffer;
     fields._handle.useUserBuffer(this.#buffer);
@@ -78,8 +84,11 @@ export class Intake {
     const bytes = this.#buffer.subarray(0, count);
     const isSmall = count < SMALL_BYTES;
     this.#smallReads = isSmall ? this.#smallReads + 1 : 0;
-    // A large buffer is not given away for a few bytes, which the end of a record often is.
-    this.into?.push(this.#large && isSmall ? copyOf(bytes) : bytes);
+    // A large buffer is not given away for a few bytes, which the end of a record often is; nor is any buffer for a small message.
+    const isMessage = count <= COPIED_BYTES && count < this.#buffer.length;
+    const isCopied = isMessage || (this.#large && isSmall);
+    if (isCopied) this.#used = 0;
+    this.into?.push(isCopied ? copyOf(bytes) : bytes);
     return true;
   }
 
@@ -87,7 +96,8 @@ export class Intake {
   #nextBuffer(): Uint8Array {
     const { length } = this.#buffer;
     if (this.#first) {
-      this.#buffer = this.#nextFirst(length);
+      this.#first = this.#used === 0;
+      if (!this.#first) this.#buffer = allocate(SMALL_BYTES);
     } else if (!this.#large) {
       this.#large = this.#used === length;
       this.#buffer = this.#large ? largeBuffer(this.#largeBytes) : this.#nextSmall(length);
@@ -100,13 +110,6 @@ export class Intake {
     }
     this.#used = 0;
     return this.#buffer;
-  }
-
-  #nextFirst(length: number): Uint8Array<ArrayBuffer> {
-    const from = this.#used === 0 ? 0 : this.#used + HEADROOM_BYTES;
-    if (length - from >= MIN_FIRST_BYTES) return this.#buffer.subarray(from);
-    this.#first = false;
-    return allocate(SMALL_BYTES);
   }
 
   #nextSmall(length: number): Uint8Array<ArrayBuffer> {

@@ -6,7 +6,7 @@ import { Intake } from "./intake.ts";
 class Reads {
   readonly given: Uint8Array[] = [];
   readonly #intake = new Intake();
-  #buffer = this.#intake.onread.buffer();
+  #buffer = this.#intake.onread.buffer()!;
 
   constructor() {
     this.#intake.into = { push: (bytes) => void this.given.push(bytes) };
@@ -20,7 +20,7 @@ class Reads {
   read(count: number, value: number): void {
     this.#buffer.fill(value, 0, count);
     this.#intake.onread.callback(count, this.#buffer);
-    this.#buffer = this.#intake.onread.buffer();
+    this.#buffer = this.#intake.onread.buffer() ?? this.#buffer;
   }
 }
 
@@ -28,8 +28,8 @@ Deno.test("an idle connection holds 1 KiB, a busy one reads as much as one frame
   const reads = new Reads();
   assert.equal(reads.room, 1024);
   reads.read(300, 1);
-  assert.ok(reads.room >= 512 && reads.room < 1024, "the rest of it");
-  reads.read(reads.room, 1);
+  assert.equal(reads.room, 1024);
+  reads.read(1024, 1);
   assert.equal(reads.room, 4096);
   reads.read(4096, 1);
   assert.equal(reads.room, 65_535);
