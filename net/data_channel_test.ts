@@ -671,7 +671,7 @@ Deno.test("pings of a peer that does not read are answered by no more than one p
 });
 
 Deno.test("bytes of 64 KiB go out as two equal frames in one write, a million as many", async () => {
-  for (const length of [65_535, 65_536, 1_000_000]) {
+  for (const length of [65_528, 65_536, 1_000_000]) {
     const tested = channelOf("opener");
     const { peer } = tested;
     const stream = await openedStream(tested);
@@ -686,7 +686,7 @@ Deno.test("bytes of 64 KiB go out as two equal frames in one write, a million as
       sizes.push(frame.payload.length);
       at += frame.payload.length;
     }
-    assert.equal(sizes.length, Math.ceil(length / 65_535));
+    assert.equal(sizes.length, Math.ceil(length / 65_528));
     if (length === 65_536) assert.deepEqual(sizes, [32_768, 32_768]);
     end(tested);
   }

@@ -1,7 +1,10 @@
 /** Sizes that a peer feeds, and what we accept. Each may be argued about; none may be absent. */
 
-/** Largest payload of a frame we send on a data channel: the 16-bit length form, so that the header never exceeds 8 bytes. */
-export const MAX_DATA_PAYLOAD_BYTES = 65_535;
+/**
+ * Largest payload of a frame we send on a data channel: the 16-bit length form, so that the header never exceeds 8 bytes; with that header
+ * a frame is four full TLS records, and no fifth of a few bytes.
+ */
+export const MAX_DATA_PAYLOAD_BYTES = 65_528;
 /** Largest frame we accept on a data channel: an intermediary may join frames; the bytes are passed on piece by piece all the same. */
 export const MAX_RECEIVED_FRAME_BYTES = 1024 * 1024;
 /** Largest stream message (`open`, `connect`, `ok`, `error`, `fin`, `rst`): an `open` with its TLS facts stays below 1 KiB. */
