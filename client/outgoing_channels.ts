@@ -17,8 +17,10 @@ const MAX_WAITING = 1_024;
 const ANSWER_TIMEOUT_MS = 30_000;
 /** Without a new stream for so long, only what a door needs is kept. */
 const QUIET_AFTER_MS = 60_000;
-/** Most idle channels until then: each costs the server about 30 KiB. */
+/** Idle channels that are kept until then: each costs the server about 30 KiB. */
 const MAX_IDLE = 32;
+/** Of those that are too many a sweep lets go one in so many: half of them in 5 s, as another burst may follow. */
+const FADE = 32;
 /** The idle channel of a door that failed or was closed by the server is dialled again after this time, unless somebody needs it. */
 const KEEP_AGAIN_MS = 5_000;
 
@@ -90,8 +92,9 @@ export class OutgoingChannels {
     if (this.#isQuiet(now)) this.#peak = this.#busy;
     const keep = this.#options.keepIdle() ? 1 : 0;
     const wanted = this.#isQuiet(now) ? keep : Math.max(keep, Math.min(this.#peak, MAX_IDLE));
+    const spare = Math.max(0, this.#idle.length - wanted);
     // What was sent on them last may still be on its way, so they are not cut.
-    for (const channel of this.#idle.splice(0, this.#idle.length - wanted)) channel.retire();
+    for (const channel of this.#idle.splice(0, this.#isQuiet(now) ? spare : Math.ceil(spare / FADE))) channel.retire();
     this.#dialMore(now);
   }
 

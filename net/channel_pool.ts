@@ -19,6 +19,9 @@ const PEAK_HALF_LIFE_MS = 60_000;
 /** A peer that does not close a channel in this time has lost it. */
 const RETIRE_TIMEOUT_MS = 2_000;
 
+/** Of the idle channels that are too many a sweep lets go one in so many: half of them in 5 s, as another burst may follow. */
+const FADE = 8;
+
 /** What a pool needs to know. */
 export interface ChannelPoolOptions extends LivenessLimits {
   /** Asks the peer to open that many more. */
@@ -123,7 +126,7 @@ export class ChannelPool {
       this.#peakAt = now;
     }
     const spare = this.#idle.length - this.#wantedIdle(now) - MAX_POOL_REQUEST;
-    this.#retire(Math.max(0, spare));
+    this.#retire(Math.ceil(Math.max(0, spare) / FADE));
     if (this.#quiet(now)) this.#retire(Math.max(0, this.#idle.length - MIN_IDLE_QUIET));
     this.#sweeping = false;
     this.#replenish(now);
