@@ -110,12 +110,13 @@ export class HttpVisit implements HttpVisitorContext {
     return plain === undefined ? undefined : this.#parts.takeConnect?.(plain, asked);
   }
 
-  onExchange({ host, status, error }: ExchangeFacts): void {
+  onExchange({ host, visitor, status, error }: ExchangeFacts): void {
     const { metrics, log } = this.#parts;
     metrics.requests++;
     if (error === undefined) return;
     metrics.countRefusal(error.kind);
     log.info("request failed", {
+      visitor,
       ...(host === undefined ? {} : { host }),
       ...(status === undefined ? {} : { status }),
       code: error.code,
