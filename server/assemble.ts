@@ -93,6 +93,7 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
     takeConnect: (visitor, asked) => proxies?.takeConnect(visitor, asked),
     challenges: certificates.challenges,
     manages: (name) => certificates.manages(name),
+    isReady: (name) => certificates.isReady(name),
     tlsPort: () => about.tlsPort,
   });
   const http = stack.use(await httpEdge.listen(settings.http));

@@ -13,6 +13,7 @@ import type {
   TakenConnect,
 } from "../../net/http/proxy/http_context.ts";
 import { CodedError, type ErrorName, toCodedError } from "../../protocol/errors.ts";
+import type { HttpRule } from "../../protocol/rule.ts";
 import type { ServerLimits } from "../limits.ts";
 import type { Metrics } from "../metrics.ts";
 import { PublishedRule } from "../published_rule.ts";
@@ -42,6 +43,8 @@ export interface HttpVisitOptions {
   challenges: Challenges;
   /** Whether the server sees to the certificate of a name whose rule does not say who does. */
   manages: (name: string) => boolean;
+  /** Whether the server has a certificate for a name that is valid now. */
+  isReady: (name: string) => boolean;
   /** The public port of HTTPS; it is known once that listens. */
   tlsPort: () => number;
   trustedProxies: (address: string) => boolean;
@@ -141,9 +144,17 @@ export class HttpVisit implements HttpVisitorContext {
     const { rule } = found;
     // A trusted proxy that ended TLS itself must not be sent round in a circle.
     if (rule.kind === "http" && rule.redirect === true && request.proto === "http") {
-      return { kind: "answer", answer: httpsRedirect(request.head, { host: request.host, tlsPort: tlsPort() }) };
+      const { head, host } = request;
+      const permanent = this.#hasHttps(rule, host);
+      return { kind: "answer", answer: httpsRedirect(head, { host, tlsPort: tlsPort(), permanent }) };
     }
     return routeTo(found, mesh);
+  }
+
+  /** Whether HTTPS of the name works, as far as can be known here. */
+  #hasHttps({ tls, warning }: HttpRule, host: string): boolean {
+    if (tls === "target") return true;
+    return tls === "client" ? warning === undefined : this.#parts.isReady(host);
   }
 
   /** What is asked for must be what TLS was ended for, as rules may demand different things of it (security R39). */

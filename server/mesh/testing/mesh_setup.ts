@@ -60,6 +60,7 @@ export function setUpMesh(options: MeshSetupOptions = {}): MeshSetup {
       ...common,
       challenges: new Challenges(),
       manages: () => false,
+      isReady: () => true,
       tlsPort: () => 443,
       trustedProxies: () => true,
     },
