@@ -128,6 +128,7 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
   });
   const tlsEdge = new TlsEdge({
     ...{ hostname, router, certificates, visitors, undecided, unauthenticated, identify, limits, metrics, log },
+    isSealed: (name) => state.sealedNames.has(name),
     toEndpoint: (connection) => endpoint.take(connection),
     toHttp: (connection) => httpEdge.takeSecure(connection),
     toHttpFromMesh: (visit, serverName) => httpEdge.serveMesh(visit, serverName),

@@ -16,7 +16,7 @@ import { CodedError, type ErrorName, toCodedError } from "../../protocol/errors.
 import type { HttpRule } from "../../protocol/rule.ts";
 import type { ServerLimits } from "../limits.ts";
 import type { Metrics } from "../metrics.ts";
-import { PublishedRule } from "../published_rule.ts";
+import { passesOn, PublishedRule } from "../published_rule.ts";
 import type { Router } from "../router.ts";
 import { acmeChallenge } from "./acme_challenge.ts";
 import { httpsRedirect } from "./https_redirect.ts";
@@ -161,7 +161,8 @@ export class HttpVisit implements HttpVisitorContext {
   #routeSecure(request: RoutedRequest, serverName: string): RouteDecision {
     if (request.host !== serverName) return refused("MISDIRECTED");
     const found = this.#find(request);
-    return found instanceof PublishedRule ? routeTo(found, this.#arrival.mesh) : found;
+    if (!(found instanceof PublishedRule)) return found;
+    return passesOn(found) ? { kind: "refused", error: passedOn() } : routeTo(found, this.#arrival.mesh);
   }
 
   #find({ host, address }: RoutedRequest): PublishedRule | RouteDecision {
@@ -193,6 +194,11 @@ function findInMesh(host: string, { find }: MeshVisit): PublishedRule | RouteDec
   } catch (error) {
     return { kind: "refused", error: toCodedError(error) };
   }
+}
+
+/** Since TLS of the connection was ended here, the owner has said that it ends elsewhere: that of a new one will. */
+function passedOn(): CodedError {
+  return new CodedError("MISDIRECTED", "TLS for this name does not end at the server any more");
 }
 
 function refused(kind: ErrorName): RouteDecision {

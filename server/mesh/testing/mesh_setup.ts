@@ -66,7 +66,14 @@ export function setUpMesh(options: MeshSetupOptions = {}): MeshSetup {
     },
   });
   const tls = new TlsEdge({
-    ...{ ...common, hostname: "tunnel.test", undecided: counter, unauthenticated: counter, certificates: CERTIFICATES },
+    ...{
+      ...common,
+      hostname: "tunnel.test",
+      isSealed: () => false,
+      undecided: counter,
+      unauthenticated: counter,
+      certificates: CERTIFICATES,
+    },
     ...{ toEndpoint() {}, toHttp() {}, toHttpFromMesh: (visit, name) => http.serveMesh(visit, name) },
   });
   const own = new OwnAddresses({
