@@ -96,7 +96,8 @@ export class Publisher {
   check(rule: Rule): void {
     compileFirewall(rule.firewall);
     compileRuleOptions(rule);
-    this.#checkTls(rule);
+    this.#checkQuota(rule);
+    if (rule.kind === "http" && endsHere(rule)) this.#parts.certificates.assertServable(rule.domain);
     const { names, ports } = this.#parts.state;
     const { tunnel } = this.#session;
     this.#offers.check(rule.service);
@@ -219,7 +220,8 @@ export class Publisher {
       // A rule that is closed says as well where its TLS ends.
       if (rule.kind === "http") await this.#seal(rule);
       if (rule.fault !== undefined) throw errorFromWire(rule.fault.code, rule.fault.message, "RULE_INVALID");
-      this.#checkTls(rule);
+      // A certificate may be missing: plain HTTP works without, HTTPS is refused until there is one, and the state says so.
+      this.#checkQuota(rule);
       const published = this.#published.get(id);
       if (published === undefined) await this.#publish(id, rule);
       else await this.#update(published, rule);
@@ -319,12 +321,9 @@ export class Publisher {
     if (!isHostName(domain)) throw new CodedError("NAME_INVALID", `"${domain}" is not a valid host name`);
   }
 
-  #checkTls(rule: Rule): void {
-    if (rule.kind !== "http" || !endsHere(rule)) return;
-    if (this.#tooMany.has(ruleId(rule))) {
-      throw new CodedError("QUOTA_EXCEEDED", `The server gets ${MAX_SERVER_CERTIFICATES} certificates for one tunnel`);
-    }
-    this.#parts.certificates.assertServable(rule.domain);
+  #checkQuota(rule: Rule): void {
+    if (!endsHere(rule) || !this.#tooMany.has(ruleId(rule))) return;
+    throw new CodedError("QUOTA_EXCEEDED", `The server gets ${MAX_SERVER_CERTIFICATES} certificates for one tunnel`);
   }
 
   /** It is complete once the mesh finds it, too. */
