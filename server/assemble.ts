@@ -93,6 +93,7 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
     takeConnect: (visitor, asked) => proxies?.takeConnect(visitor, asked),
     challenges: certificates.challenges,
     manages: (name) => certificates.manages(name),
+    isReady: (name) => certificates.isReady(name),
     tlsPort: () => about.tlsPort,
   });
   const http = stack.use(await httpEdge.listen(settings.http));
@@ -127,6 +128,7 @@ export async function assemble(options: ServerOptions, stack: AsyncDisposableSta
   });
   const tlsEdge = new TlsEdge({
     ...{ hostname, router, certificates, visitors, undecided, unauthenticated, identify, limits, metrics, log },
+    isSealed: (name) => state.sealedNames.has(name),
     toEndpoint: (connection) => endpoint.take(connection),
     toHttp: (connection) => httpEdge.takeSecure(connection),
     toHttpFromMesh: (visit, serverName) => httpEdge.serveMesh(visit, serverName),

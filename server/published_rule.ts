@@ -118,6 +118,11 @@ export class PublishedRule {
   }
 }
 
+/** Whether the bytes of its TLS visitors go to the client as they are. */
+export function passesOn({ rule }: Pick<PublishedRule, "rule">): boolean {
+  return rule.kind === "http" && (rule.tls === "client" || rule.tls === "target");
+}
+
 function leadsElsewhere(before: Rule, after: Rule): boolean {
   return !isSame(leadOf(before), leadOf(after));
 }

@@ -6,7 +6,7 @@ import type { ControlMessage, RuleState } from "../protocol/message.ts";
 import { type HttpRule, type Rule, ruleId, type TcpRule } from "../protocol/rule.ts";
 import { compileFirewall } from "./firewall.ts";
 import { HttpUpstreams } from "./http_upstreams.ts";
-import { PublishedRule, type StreamOpener } from "./published_rule.ts";
+import { passesOn, PublishedRule, type StreamOpener } from "./published_rule.ts";
 import type { Services } from "./mesh/services.ts";
 import type { Router } from "./router.ts";
 import { nameTaken } from "./state/names.ts";
@@ -96,7 +96,8 @@ export class Publisher {
   check(rule: Rule): void {
     compileFirewall(rule.firewall);
     compileRuleOptions(rule);
-    this.#checkTls(rule);
+    this.#checkQuota(rule);
+    if (rule.kind === "http" && endsHere(rule)) this.#parts.certificates.assertServable(rule.domain);
     const { names, ports } = this.#parts.state;
     const { tunnel } = this.#session;
     this.#offers.check(rule.service);
@@ -184,6 +185,7 @@ export class Publisher {
     this.#tooMany = new Set(
       [...wanted].filter(([, rule]) => endsHere(rule)).slice(MAX_SERVER_CERTIFICATES).map(([id]) => id),
     );
+    await this.#forgetSeals(wanted);
     const states = await Promise.all([...wanted].map(([id, rule]) => this.#applyOne(id, rule)));
     this.#states = new Map(states.map((state) => [state.id, state]));
     return states;
@@ -215,11 +217,15 @@ export class Publisher {
   async #applyOne(id: string, rule: Rule): Promise<RuleState> {
     try {
       if (this.#closed) throw new CodedError("SESSION_CLOSED");
+      // A rule that is closed says as well where its TLS ends.
+      if (rule.kind === "http") await this.#seal(rule);
       if (rule.fault !== undefined) throw errorFromWire(rule.fault.code, rule.fault.message, "RULE_INVALID");
-      this.#checkTls(rule);
+      // A certificate may be missing: plain HTTP works without, HTTPS is refused until there is one, and the state says so.
+      this.#checkQuota(rule);
       const published = this.#published.get(id);
       if (published === undefined) await this.#publish(id, rule);
       else await this.#update(published, rule);
+      if (rule.kind === "http" && !passesOn({ rule })) await this.#parts.state.sealedNames.unseal(rule.domain);
       return this.#activeState(id, rule);
     } catch (error) {
       const { code, message } = toCodedError(error);
@@ -273,6 +279,7 @@ export class Publisher {
     const { tunnel } = this.#session;
     this.#checkDomain(rule.domain);
     await this.#parts.state.names.claim(tunnel, rule.domain);
+    await this.#seal(rule);
     await this.#offers.claim(rule.service);
     published.upstreams = new HttpUpstreams(published);
     this.#parts.router.add(rule.domain, published, {
@@ -282,6 +289,26 @@ export class Publisher {
       hidden: rule.private === true,
     });
     if (endsHere(rule)) this.#parts.onTlsRules();
+  }
+
+  /** Before a visitor can trust in it: from now on the server shows no certificate for the name, also not while nobody is here. */
+  async #seal(rule: HttpRule): Promise<void> {
+    const { tunnel } = this.#session;
+    const { names, sealedNames } = this.#parts.state;
+    if (!passesOn({ rule }) || !isHostName(rule.domain) || !names.mayUse(tunnel, rule.domain)) return;
+    await sealedNames.seal(tunnel, rule.domain, { below: rule.domain === tunnel.hostname });
+  }
+
+  /** Rules have been taken out, perhaps while nobody was connected. */
+  async #forgetSeals(wanted: ReadonlyMap<string, Rule>): Promise<void> {
+    const { state, log } = this.#parts;
+    const { id } = this.#session.tunnel;
+    try {
+      await state.sealedNames.keepOnly(id, { has: (domain) => wanted.has(ruleId({ kind: "http", domain })) });
+    } catch (error) {
+      // They stay sealed, which opens nothing, until the next state comes.
+      log.warn("sealed names not forgotten", { tunnel: id, reason: toCodedError(error).message });
+    }
   }
 
   async #publishTcp(published: PublishedRule, rule: TcpRule): Promise<void> {
@@ -294,12 +321,9 @@ export class Publisher {
     if (!isHostName(domain)) throw new CodedError("NAME_INVALID", `"${domain}" is not a valid host name`);
   }
 
-  #checkTls(rule: Rule): void {
-    if (rule.kind !== "http" || !endsHere(rule)) return;
-    if (this.#tooMany.has(ruleId(rule))) {
-      throw new CodedError("QUOTA_EXCEEDED", `The server gets ${MAX_SERVER_CERTIFICATES} certificates for one tunnel`);
-    }
-    this.#parts.certificates.assertServable(rule.domain);
+  #checkQuota(rule: Rule): void {
+    if (!endsHere(rule) || !this.#tooMany.has(ruleId(rule))) return;
+    throw new CodedError("QUOTA_EXCEEDED", `The server gets ${MAX_SERVER_CERTIFICATES} certificates for one tunnel`);
   }
 
   /** It is complete once the mesh finds it, too. */

@@ -355,3 +355,43 @@ Deno.test("a failed edit to a service name leaves no rule behind in the mesh", a
   assert.deepEqual(await codes(session, [{ ...tcp(port), service: "two" }]), ["E6001"]);
   assert.deepEqual([setup.services.byName("one"), setup.services.all, [...setup.ports.keys()]], [[], [], []]);
 });
+
+Deno.test("a name is sealed from the first rule on whose TLS ends elsewhere, published or closed, to the first that says otherwise", async () => {
+  await using setup = await setUpSessions();
+  const session = await joined(setup);
+  const { sealedNames } = setup.state;
+  const domain = "a.example.test";
+  const isSealed = () => sealedNames.has(domain);
+  const fault = { code: "E6002", message: "no certificate" };
+  const steps: [what: string, rules: Rule[], sealed: boolean][] = [
+    ["TLS may end at the server", [http(domain)], false],
+    ["it ends in the client", [http(domain, { tls: "client" } as Partial<Rule>)], true],
+    ["the rule is edited", [http(domain, { tls: "target" } as Partial<Rule>)], true],
+    ["it ends at the server", [http(domain, ENDS_AT_SERVER)], false],
+    ["the client keeps the rule closed", [http(domain, { tls: "client", fault } as Partial<Rule>)], true],
+    ["a rule that is closed opens nothing", [http(domain, { fault })], true],
+    ["the rule is there again", [http(domain)], false],
+    ["a private rule", [http(domain, { tls: "client", private: true } as Partial<Rule>)], true],
+    ["there is no rule", [], false],
+    ["the first rule", [http(domain, { tls: "client" } as Partial<Rule>)], true],
+  ];
+  for (const [what, rules, expected] of steps) {
+    await session.publisher.apply(rules);
+    assert.equal(isSealed(), expected, what);
+  }
+  await session.end(new CodedError("SESSION_CLOSED"));
+  assert.equal(isSealed(), true, "the end of the session");
+  // Taken out of the configuration while nobody was connected.
+  await setup.dial(session.tunnel).join();
+  await setup.sessions.serving(session.tunnel.id)!.publisher.apply([http("b.example.test")]);
+  assert.equal(isSealed(), false);
+});
+
+Deno.test("nobody seals a name that is another tunnel's", async () => {
+  await using setup = await setUpSessions();
+  const [session, other] = [await joined(setup), await joined(setup)];
+  const domain = "a.example.test";
+  await session.publisher.apply([http(domain)]);
+  assert.deepEqual(await codes(other, [http(domain, { tls: "client" } as Partial<Rule>)]), ["E4001"]);
+  assert.deepEqual(await setup.store.list("sealed_names."), []);
+});

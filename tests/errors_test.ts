@@ -48,6 +48,9 @@ Deno.test("what goes wrong at the target reaches the visitor and both logs with 
     const code = expected.slice(4);
     const { fields } = await server.log.waitFor("request failed", { host, code }, { from });
     assert.match(`${fields["reason"] ?? fields["error"]}`, reason);
+    assert.equal(fields["visitor"], "127.0.0.1");
+    // Where the target is concerns nobody outside.
+    assert.deepEqual(Object.keys(JSON.parse(answer.text)), ["status", "code", "title", "fix"], answer.text);
   }
   for (const code of ["E2001", "E2003", "E2004"]) await tunnel.log.waitFor("target failed", { code });
   // A folder that is not there is seen before any visitor comes: its rule stays closed.

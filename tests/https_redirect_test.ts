@@ -19,11 +19,12 @@ import {
   type TestTunnel,
 } from "./harness.ts";
 import { RawClient } from "./harness/raw_client.ts";
+import { certificateFolder, certificateShown } from "./harness/tls.ts";
 
 const TOKEN = "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA";
 const CHALLENGE = `/.well-known/acme-challenge/${TOKEN}`;
 
-/** A server, and a tunnel with one rule. */
+/** A server that has a certificate for its tunnels, and a tunnel with one rule. */
 interface Site extends AsyncDisposable {
   readonly server: TestServer;
   readonly tunnel: TestTunnel;
@@ -36,7 +37,9 @@ async function publish(
   options: ServerSetup = {},
 ): Promise<Site> {
   await using stack = new AsyncDisposableStack();
-  const server = stack.use(await startServer(options));
+  const certificates = stack.use(await certificateFolder());
+  await certificates.put("wildcard.pem", "*.tunnels.localhost");
+  const server = stack.use(await startServer({ certificatesDir: certificates.path, ...options }));
   const tunnel = stack.use(await startTunnel(server, [{ kind: "http", target, ...rule }]));
   const all = stack.move();
   return { server, tunnel, host: tunnel.hostname, [Symbol.asyncDispose]: () => all.disposeAsync() };
@@ -93,9 +96,53 @@ Deno.test("a redirect keeps its connection, unless a body comes that nobody want
   assert.deepEqual([posted.status, posted.get("connection")], [308, "close"]);
 });
 
+Deno.test("while HTTPS does not work nobody may remember that he was sent there", async () => {
+  await using certificates = await certificateFolder();
+  await using server = await startServer({ certificatesDir: certificates.path });
+  await using tunnel = await startTunnel(server);
+  const ask = async (method: string) => {
+    const { status, get } = await request(server.httpPort, { host: tunnel.hostname, method, path: "/x?y" });
+    return [status, get("cache-control"), get("location")];
+  };
+  const location = `https://${tunnel.hostname}:${server.tlsPort}/x?y`;
+  const [temporary, permanent] = [[307, "no-store", location], [301, undefined, location]];
+  for (const tls of [{}, { tls: { end: "server" } }] as const) {
+    await tunnel.http(() => new Response("no"), { redirect: true, ...tls });
+    for (const method of ["GET", "HEAD", "DELETE"]) assert.deepEqual(await ask(method), temporary);
+  }
+  await certificates.put("wildcard.pem", "*.tunnels.localhost");
+  await eventually(
+    () => certificateShown(server.tlsPort, tunnel.hostname).catch(() => false),
+    "the certificate to be taken",
+  );
+  assert.deepEqual(await ask("GET"), permanent);
+  assert.deepEqual(await ask("DELETE"), [308, undefined, location]);
+  // Where the client ends TLS, only it knows: it warns of a certificate that it cannot get.
+  await tunnel.tunnel.stop();
+  await using raw = await RawClient.dial(server.tlsPort, tunnel.identity);
+  await raw.join();
+  const rule = { kind: "http", domain: tunnel.hostname, target: "", redirect: true } as const;
+  const warning = { code: "E6010", message: "no" };
+  const cases = [
+    [{ tls: "client", warning }, temporary],
+    [{ tls: "client" }, permanent],
+    [{ tls: "target" }, permanent],
+  ] as const;
+  for (const [revision, [more, expected]] of cases.entries()) {
+    await raw.control.send({ kind: "rules", revision: revision + 1, rules: [{ ...rule, ...more, firewall: [] }] });
+    await raw.next("rules.applied");
+    assert.deepEqual(await ask("GET"), expected, JSON.stringify(more));
+  }
+});
+
 Deno.test("port 443 is not named, and the public port is, whatever the server listens on", async () => {
   for (const [publicPort, shown] of [[443, ""], [8443, ":8443"]] as const) {
-    await using server = await startServer({ tls: { hostname: "127.0.0.1", port: 0, publicPort } });
+    await using certificates = await certificateFolder();
+    await certificates.put("wildcard.pem", "*.tunnels.localhost");
+    await using server = await startServer({
+      certificatesDir: certificates.path,
+      tls: { hostname: "127.0.0.1", port: 0, publicPort },
+    });
     const invite = parseInvite(await server.invite());
     const reachable = encodeInvite({ ...invite, server: `127.0.0.1:${server.tlsPort}` });
     await using tunnel = await startTunnel(server, [{ kind: "http", target: () => new Response(), redirect: true }], {

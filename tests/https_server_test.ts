@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import type { ClientHttpRule } from "../mod.ts";
+import type { ClientHttpRule, RuleState } from "../mod.ts";
 import { PEBBLE_PROGRAMS, startPebble } from "../net/acme/testing/pebble.ts";
 import {
   connectTcp,
@@ -341,7 +341,7 @@ Deno.test("a certificate is changed in the folder while a download runs: that go
   assert.equal(tunnel.events.filter(({ kind }) => kind === "disconnected").length, 0);
 });
 
-Deno.test("a rule whose TLS is to end at the server waits for the operator's certificate, and opens by itself", async () => {
+Deno.test("a rule whose TLS ends at the server serves plain HTTP without a certificate, and HTTPS while there is one", async () => {
   await using certificates = await certificateFolder();
   await using server = await startServer({
     certificatesDir: certificates.path,
@@ -349,37 +349,47 @@ Deno.test("a rule whose TLS is to end at the server waits for the operator's cer
   });
   await using tunnel = await startTunnel(server);
   const name = "www.shop.example";
-  const states = await tunnel.tunnel.setRules([
+  const rules: ClientHttpRule[] = [
     { kind: "http", target: () => new Response("plain") },
     { kind: "http", domain: name, target: () => new Response("secure"), tls: { end: "server" } },
-  ]);
-  assert.deepEqual(states.map(({ state, code }) => [state, code]), [["active", undefined], ["inactive", "E6008"]]);
-  assert.match(states[1]?.message ?? "", /no certificate for "www\.shop\.example"/);
-  assert.equal((await request(server.httpPort, { host: tunnel.hostname })).text, "plain");
-  assert.equal((await request(server.httpPort, { host: name })).status, 404);
-  await assert.rejects(certificateShown(server.tlsPort, name));
+  ];
+  /** The same whatever came before: the rule is there, and says what is amiss. */
+  async function assertWithout(states: readonly RuleState[]): Promise<void> {
+    assert.deepEqual(states.map(({ state, code }) => [state, code]), [["active", undefined], ["active", "E6008"]]);
+    assert.match(states[1]?.message ?? "", /no certificate for "www\.shop\.example"/);
+    assert.equal((await request(server.httpPort, { host: tunnel.hostname })).text, "plain");
+    assert.equal((await request(server.httpPort, { host: name })).text, "secure");
+    await assert.rejects(certificateShown(server.tlsPort, name));
+  }
+  async function changed(from: number): Promise<RuleState | undefined> {
+    const event = await eventually(
+      () => tunnel.events.slice(from).find((each) => each.kind === "rules"),
+      "the rule's owner to be told",
+    );
+    return event.kind === "rules" ? event.states.find(({ id }) => id === `http/${name}`) : undefined;
+  }
+  await assertWithout(await tunnel.tunnel.setRules(rules));
+  // The command that would write such a rule is told before.
+  const rule = { kind: "http", domain: name, target: "", tls: "server" } as const;
+  await assert.rejects(tunnel.tunnel.request("rule.check", { rule }), { kind: "CERTIFICATE_MISSING" });
   const from = tunnel.events.length;
   const { pem } = await certificates.put("shop.pem", "*.shop.example");
-  const event = await eventually(
-    () => tunnel.events.slice(from).find((each) => each.kind === "rules"),
-    "the rule to be opened",
-  );
-  assert.ok(event.kind === "rules");
-  const opened = event.states.find(({ id }) => id === `http/${name}`);
-  assert.deepEqual([opened?.state, opened?.address], ["active", `https://${name}:${server.tlsPort}`]);
+  const opened = await changed(from);
+  assert.deepEqual([opened?.state, opened?.code, opened?.address], [
+    ...["active", undefined, `https://${name}:${server.tlsPort}`],
+  ]);
   await using wire = await connectTls(server.tlsPort, { servername: name, ca: pem.authority });
   assert.equal((await request(0, { host: name, wire })).text, "secure");
   // When the operator takes it out, who is here goes on, and the owner is told why nobody else comes.
   const later = tunnel.events.length;
   await Deno.remove(join(certificates.path, "shop.pem"));
-  const told = await eventually(
-    () => tunnel.events.slice(later).find((each) => each.kind === "rules"),
-    "the rule's owner to be told",
-  );
-  assert.ok(told.kind === "rules");
-  assert.equal(told.states.find(({ id }) => id === `http/${name}`)?.code, "E6008");
-  await assert.rejects(certificateShown(server.tlsPort, name));
+  assert.equal((await changed(later))?.code, "E6008");
   assert.equal((await request(0, { host: name, wire })).text, "secure");
+  // An edit, or another session, finds the same.
+  await assertWithout(await tunnel.tunnel.setRules([...rules].map((each) => ({ ...each, hostHeader: "x" }))));
+  await tunnel.tunnel.stop();
+  await using again = await startTunnel(server, rules, { identity: tunnel.identity });
+  await assertWithout(again.states);
 });
 
 programTest("openssl: a session that is resumed for another name is served as that one, never as the first", [

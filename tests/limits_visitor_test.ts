@@ -208,6 +208,7 @@ Deno.test("visitors of one address: one too many is reset, others are not", asyn
       identify: identifier([]),
       challenges: new Challenges(),
       manages: () => false,
+      isReady: () => true,
       tlsPort: () => 443,
       trustedProxies: () => false,
     },

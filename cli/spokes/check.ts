@@ -22,8 +22,8 @@ export interface CheckState extends CertificateSources {
   domain: string;
   hostname: string;
   listeners: { http: string; tls: string; admin: string; tcp: string };
-  /** The pin is what `pktriot configure --pin` takes; there is none before the authority was made. */
-  certificate: CertificateFacts | { kind: "own authority"; pin: string | null };
+  /** The pin is what `pktriot configure --pin` takes; there is none before the server's own authority was made. */
+  certificate: (CertificateFacts | { kind: "own authority" }) & { pin: string | null };
   /** Networks of balancers that speak PROXY protocol. */
   proxyProtocol: readonly string[];
   state: string;
@@ -48,9 +48,12 @@ export async function check(context: CommandContext, { json }: { json?: boolean 
     domain: options.domain,
     hostname: options.hostname ?? options.domain,
     listeners: listenersText(options),
-    certificate: given === undefined
-      ? { kind: "own authority", pin: await loadPin(stateFolderOf(loaded)) }
-      : checkCertificate(given, { path: loaded.config.tls?.certificate ?? "", now: Date.now() }),
+    certificate: {
+      ...(given === undefined
+        ? { kind: "own authority" }
+        : checkCertificate(given, { path: loaded.config.tls?.certificate ?? "", now: Date.now() })),
+      pin: await loadPin(stateFolderOf(loaded)),
+    },
     ...await checkCertificates(options, given, Date.now()),
     proxyProtocol: options.proxyProtocol?.from ?? [],
     state: stateFolderOf(loaded),
@@ -73,9 +76,7 @@ function renderCheck(state: CheckState): string[] {
     `  listen on ${listeners.tls} for tunnels (TLS)`,
     `  let tunnels allocate ${listeners.tcp}`,
     listeners.admin === "off" ? "  have no admin listener" : `  listen on ${listeners.admin} for health and metrics`,
-    certificate.kind === "own authority"
-      ? `  use a certificate of its own authority, pin ${certificate.pin ?? "not yet made"}`
-      : `  use the certificate of ${certificate.names}, valid until ${certificate.validTo}`,
+    ...describeCertificate(certificate),
   ].map(escapeText);
   lines.push(...renderCertificates(state));
   const others = [
@@ -94,6 +95,15 @@ function renderCheck(state: CheckState): string[] {
     lines.push("Nobody can connect yet: there is no token and no tunnel. Run `spokes token create`.");
   }
   return lines;
+}
+
+function describeCertificate(certificate: CheckState["certificate"]): string[] {
+  const pin = certificate.pin ?? "not yet made";
+  if (certificate.kind === "own authority") return [`  use a certificate of its own authority, pin ${pin}`];
+  return [
+    `  use the certificate of ${certificate.names}, valid until ${certificate.validTo}`,
+    `  show clients that ask by its internal name one of its own authority, pin ${pin}`,
+  ];
 }
 
 function meshOf(mesh: MeshOptions | false): CheckState["mesh"] {

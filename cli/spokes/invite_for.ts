@@ -8,8 +8,8 @@ import { stateFolderOf } from "./server_options.ts";
 const DEFAULT_TLS_PORT = 443;
 
 /**
- * The line that makes a client of this server. Without a certificate of the operator's own it carries the pin of the
- * server's authority, which is made now if there is none.
+ * The line that makes a client of this server. It carries the pin of the server's own authority, which is made now if there is
+ * none.
  * @throws {CodedError} STATE_UNAVAILABLE, CERTIFICATE_INVALID
  */
 export async function inviteFor(loaded: LoadedServerConfig, token: string): Promise<string> {
@@ -17,14 +17,13 @@ export async function inviteFor(loaded: LoadedServerConfig, token: string): Prom
   const hostname = config.hostname ?? config.domain;
   const server = addressOf(loaded);
   const dialled = parseHostPort(server)?.hostname ?? hostname;
-  const hasOwn = config.tls?.certificate !== undefined;
-  const pin = hasOwn ? undefined : (await openAuthority(stateFolderOf(loaded), { hostname })).pin;
-  // The server's own certificate is good for its internal name, which clients ask for when they dial an address.
-  const isCovered = dialled === hostname || (!hasOwn && parseAddress(dialled) !== null);
+  const { pin } = await openAuthority(stateFolderOf(loaded), { hostname });
+  // The internal name, which clients ask for when they dial an address, has the certificate of the server's own authority.
+  const isCovered = dialled === hostname || parseAddress(dialled) !== null;
   return encodeInvite({
     server,
     token,
-    ...(pin === undefined ? {} : { pin }),
+    pin,
     ...(isCovered ? {} : { sni: hostname }),
   });
 }

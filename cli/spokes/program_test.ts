@@ -145,6 +145,21 @@ Deno.test("spokes check refuses a certificate that is not there, or does not bel
   match((await server.run("check")).err[0] ?? "", /^error E6002: .*none\.pem/);
 });
 
+Deno.test("with a certificate of the operator's an invite has the pin of the server's own authority as well", async () => {
+  await using server = await initialised();
+  await using other = await initialised();
+  const own = JSON.parse((await server.run("check", "--json")).out.join("\n")).certificate;
+  const [key = "", chain = ""] = await pemOf(other);
+  await Deno.writeTextFile(`${server.folder}/chain.pem`, chain);
+  await Deno.writeTextFile(`${server.folder}/key.pem`, key, { mode: 0o600 });
+  await Deno.writeTextFile(server.config, "domain: example.com\ntls: {certificate: chain.pem, key: key.pem}\n");
+  const { certificate } = JSON.parse((await server.run("check", "--json")).out.join("\n"));
+  deepEqual([certificate.kind, certificate.pin, own.kind], ["given", own.pin, "own authority"]);
+  match((await server.run("check")).out.join("\n"), new RegExp(`by its internal name .* pin ${own.pin}`));
+  const { invite } = JSON.parse((await server.run("token", "create", "--json")).out.join("\n"));
+  equal(parseInvite(invite).pin, own.pin);
+});
+
 Deno.test("spokes check tells which certificates it would use, get and demand", async () => {
   await using server = await initialised();
   const [key = "", chain = ""] = await pemOf(server);

@@ -11,7 +11,7 @@ import { INTERNAL_SNI } from "../../protocol/limits.ts";
 import { parseResolver } from "../dns.ts";
 import type { ServerAcmeOptions } from "../options.ts";
 import { type GivenCertificate, readGivenCertificate } from "./given_certificate.ts";
-import { WatchedCertificates } from "./watched_certificates.ts";
+import { WatchedCertificates, type WatchedCertificatesOptions } from "./watched_certificates.ts";
 import { certificateFileAt, findCertificateFiles, type FoundCertificates } from "./certificate_files.ts";
 import { certificateOrders } from "./certificate_orders.ts";
 import { lookupBy } from "./dns_lookup.ts";
@@ -23,7 +23,7 @@ export interface ServerCertificatesOptions {
   /** The tunnel endpoint's own name. */
   readonly hostname: string;
   readonly stateDir?: string | undefined;
-  /** The endpoint's certificate, when the operator gave one: then there is no authority of our own. */
+  /** The endpoint's certificate, when the operator gave one. */
   readonly given?: GivenCertificate | undefined;
   /** Folder of the operator's own certificates. */
   readonly folder?: string | undefined;
@@ -37,6 +37,14 @@ export interface ServerCertificatesOptions {
 const SOURCES = ["given", "folder", "acme", "own"] as const;
 /** How often it is looked whether the own certificate is due, and whether one of the operator's has run out. */
 const CHECK_MS = 3_600_000;
+/** What complaints call the given one. */
+const ENDPOINT_CERTIFICATE = "the certificate of the tunnel endpoint";
+
+/** Files that are followed: what finds them, and what is done with the certificates in them. */
+interface Watching extends Pick<WatchedCertificatesOptions, "unfit"> {
+  readonly find: () => Promise<FoundCertificates>;
+  readonly use: (pairs: readonly CertificatePair[]) => void;
+}
 
 /** All certificates that the server ends TLS with: the operator's, those it gets from an authority, and its own. */
 export class ServerCertificates implements AsyncDisposable {
@@ -78,7 +86,7 @@ export class ServerCertificates implements AsyncDisposable {
     }
   }
 
-  /** The pin that invites carry; none with a certificate of the operator's, which clients trust by public roots. */
+  /** The pin that invites carry; none with a given certificate and nowhere to keep an authority, as its pin would be another at each start. */
   get pin(): string | undefined {
     return this.#own?.pin;
   }
@@ -92,6 +100,12 @@ export class ServerCertificates implements AsyncDisposable {
     return this.#table.lookup(name) ?? (name === this.#options.hostname ? this.#given : undefined);
   }
 
+  /** Whether visitors of the name get a certificate that is valid now. */
+  isReady(name: string): boolean {
+    const pair = this.#table.lookup(name);
+    return pair !== undefined && isCurrent(pair, Date.now());
+  }
+
   /** Whether names such as this one get their certificate here, if any: those of the server's domain, and what there is one for. */
   manages(name: string): boolean {
     return name.endsWith(`.${this.#options.domain}`) || this.lookup(name) !== undefined;
@@ -99,18 +113,17 @@ export class ServerCertificates implements AsyncDisposable {
 
   /** Whether a rule may demand that TLS for the name ends here. @throws {CodedError} CERTIFICATE_MISSING */
   assertServable(name: string): void {
-    const isToBeHad = this.#options.acme !== undefined && isOrderName(name);
-    if (!isToBeHad && this.#table.lookup(name) === undefined) throw missing(name);
+    if (!this.#isToBeHad(name) && this.#table.lookup(name) === undefined) throw missing(name);
   }
 
   /** Why there is no valid certificate for the name of a rule whose TLS ends here; undefined when there is one, or it is under way. */
   faultOf(name: string): CodedError | undefined {
-    const pair = this.#table.lookup(name);
-    if (pair !== undefined && isCurrent(pair, Date.now())) return undefined;
+    if (this.isReady(name)) return undefined;
     const failure = this.#failures.get(name);
     if (failure !== undefined) return failure;
+    const pair = this.#table.lookup(name);
     if (pair !== undefined) return validityFault(pair, { what: `the certificate for "${name}"` });
-    return this.#options.acme === undefined ? missing(name) : undefined;
+    return this.#isToBeHad(name) ? undefined : missing(name);
   }
 
   /** Begins to get certificates: to be called when the edges listen, since the authority looks there. */
@@ -159,11 +172,12 @@ export class ServerCertificates implements AsyncDisposable {
     if (acme !== undefined && stateDir === undefined) {
       throw new CodedError("CONFIG_INVALID", "Cannot get certificates from an authority without a state folder");
     }
-    if (given !== undefined) await this.#openGiven(given);
-    else {
+    // Also beside a given certificate: clients that were enrolled with its pin ask for nothing else.
+    if (given === undefined || stateDir !== undefined) {
       this.#own = await EndpointAuthority.open({ stateDir, hostname, log });
       this.#table.set("own", [this.#own.pair]);
     }
+    if (given !== undefined) await this.#openGiven(given);
     if (folder !== undefined) await this.#openFolder(folder);
     const timer = setInterval(() => void this.#check(), CHECK_MS);
     this.#stack.defer(() => clearInterval(timer));
@@ -172,32 +186,40 @@ export class ServerCertificates implements AsyncDisposable {
   async #openGiven(given: GivenCertificate): Promise<void> {
     this.#useGiven(await readGivenCertificate(given));
     if (!("certificateFile" in given)) return;
-    const find = async () => ({ files: [await certificateFileAt(given)], unreadable: new Map<string, string>() });
-    await this.#watch(find, ([pair]) => pair === undefined ? undefined : this.#useGiven(pair));
+    const { hostname } = this.#options;
+    await this.#watch({
+      find: async () => ({ files: [await certificateFileAt(given)], unreadable: new Map<string, string>() }),
+      use: ([pair]) => pair === undefined ? undefined : this.#useGiven(pair),
+      // The endpoint would be left without a certificate.
+      unfit: (pair, used) => used.covers(hostname) ? coverageFault(pair, hostname, ENDPOINT_CERTIFICATE) : undefined,
+    });
   }
 
   #useGiven(pair: CertificatePair): void {
     const { hostname, log } = this.#options;
-    const what = "the certificate of the tunnel endpoint";
+    const what = ENDPOINT_CERTIFICATE;
+    // What was read at the start is found once more by the first look.
+    const isNews = this.#given?.certificate !== pair.certificate;
     this.#given = pair;
     this.#table.set("given", [pair]);
-    const faults = [validityFault(pair, { what }), coverageFault(pair, hostname, what)];
+    const faults = isNews ? [validityFault(pair, { what }), coverageFault(pair, hostname, what)] : [];
     for (const fault of faults) {
-      // It is served all the same: nothing else can be, and clients say what is wrong.
+      // Without an authority of our own it is served all the same: nothing else can be, and clients say what is wrong.
       if (fault !== undefined) log.error("certificate is bad", { code: fault.code, reason: fault.message });
     }
   }
 
   #openFolder(path: string): Promise<void> {
-    return this.#watch(() => findCertificateFiles(path), (pairs) => this.#table.set("folder", pairs));
+    return this.#watch({
+      find: () => findCertificateFiles(path),
+      use: (pairs) => this.#table.set("folder", pairs),
+    });
   }
 
-  async #watch(
-    find: () => Promise<FoundCertificates>,
-    use: (pairs: readonly CertificatePair[]) => void,
-  ): Promise<void> {
+  async #watch({ find, use, ...options }: Watching): Promise<void> {
     const watched = this.#stack.use(
       new WatchedCertificates(find, {
+        ...options,
         log: this.#options.log,
         onChange: (pairs) => {
           use(pairs);
@@ -259,6 +281,11 @@ export class ServerCertificates implements AsyncDisposable {
     this.#failures.delete(names.join());
     this.#table.set("acme", this.#issued.values());
     this.onChange();
+  }
+
+  /** Whether an authority would be asked for it. */
+  #isToBeHad(name: string): boolean {
+    return this.#options.acme !== undefined && isOrderName(name);
   }
 
   #isCovered(name: string, sources: readonly (typeof SOURCES)[number][]): boolean {

@@ -78,7 +78,25 @@ Deno.test("the own authority and its pin stay over restarts", async () => {
   assert.equal(pins[0], pins[1]);
 });
 
-Deno.test("a given certificate serves both names of the endpoint, and then there is no pin", async () => {
+Deno.test("a given certificate serves the public name, and the own authority stays for the internal one", async () => {
+  await using folders = new Folders();
+  const own = await open({ stateDir: folders.state });
+  const { pin } = own;
+  await own[Symbol.asyncDispose]();
+  const given = await testCertificate(HOSTNAME, "www.example.com");
+  {
+    await using certificates = await open({ stateDir: folders.state, given });
+    assert.deepEqual(certificates.lookup(HOSTNAME)?.names, [HOSTNAME, "www.example.com"]);
+    assert.deepEqual(certificates.lookup(INTERNAL_SNI)?.names, [HOSTNAME, INTERNAL_SNI]);
+    assert.equal(certificates.lookup("www.example.com"), certificates.lookup(HOSTNAME));
+    assert.deepEqual([certificates.pin, pin?.length], [pin, 43]);
+  }
+  // One that clients refuse is shown to nobody who may get a better one.
+  await using certificates = await open({ stateDir: folders.state, given: await testCertificate("x.test") });
+  assert.equal(certificates.lookup(HOSTNAME), certificates.lookup(INTERNAL_SNI));
+});
+
+Deno.test("without a state folder a given certificate serves both names of the endpoint, and there is no pin", async () => {
   const said: LogFields[] = [];
   const log: Logger = { ...SILENT, error: (_event, fields = {}) => void said.push(fields) };
   await using certificates = await open({ given: await testCertificate(HOSTNAME, "www.example.com"), log });
@@ -127,6 +145,36 @@ Deno.test("a given certificate in files is replaced when they are, and stays whi
   folders.put("t.pem", await testCertificate(HOSTNAME, "more.test"));
   assert.deepEqual((await certificateOf(certificates, HOSTNAME, first)).names, [HOSTNAME, "more.test"]);
   assert.equal(certificates.lookup(INTERNAL_SNI), certificates.lookup(HOSTNAME));
+});
+
+Deno.test("a pair that is not for the endpoint's name replaces none that is, and that is told once", async () => {
+  await using folders = new Folders();
+  folders.put("t.pem", await testCertificate(HOSTNAME));
+  const path = join(folders.certificates, "t.pem");
+  const refused = Promise.withResolvers<void>();
+  const said: unknown[] = [];
+  const note = (event: string, { code, names }: LogFields = {}) => void said.push([event, code ?? names]);
+  const log: Logger = {
+    ...{ ...SILENT, info: note, error: note },
+    warn(event, fields = {}) {
+      note(event, fields);
+      refused.resolve();
+    },
+  };
+  await using certificates = await open({ given: { certificateFile: path, keyFile: path }, log });
+  const first = certificates.lookup(HOSTNAME);
+  folders.put("t.pem", await testCertificate("elsewhere.test"));
+  await refused.promise;
+  assert.equal(certificates.lookup(HOSTNAME), first);
+  assert.equal(certificates.lookup("elsewhere.test"), undefined);
+  folders.put("t.pem", await testCertificate(HOSTNAME, "more.test"));
+  assert.deepEqual((await certificateOf(certificates, HOSTNAME, first)).names, [HOSTNAME, "more.test"]);
+  const loaded = "certificate loaded";
+  assert.deepEqual(said, [
+    [loaded, HOSTNAME],
+    ["certificate not used", "E6007"],
+    [loaded, `${HOSTNAME}, more.test`],
+  ]);
 });
 
 Deno.test("the operator's folder serves any name, wins for the endpoint's public name, and is followed", async () => {

@@ -21,6 +21,8 @@ export interface WatchedCertificatesOptions {
   readonly log: Logger;
   /** All certificates in use, whenever they are others than before. */
   readonly onChange?: (pairs: readonly CertificatePair[]) => void;
+  /** Why a new pair must not replace the one in use, beside its time. @default nothing forbids it */
+  readonly unfit?: (pair: CertificatePair, used: CertificatePair) => CodedError | undefined;
   /** ms since the epoch. @default Date.now */
   readonly now?: () => number;
   /** Between two looks, ms. @default 2_000 */
@@ -129,9 +131,10 @@ export class WatchedCertificates implements AsyncDisposable {
     if (reading.kind === "none") return { file, stamp };
     if (reading.kind === "fault") return { file, stamp, ...kept, fault: reading.fault };
     const { pair } = reading;
-    const fault = used !== undefined && isCurrent(used, now)
+    const expired = used !== undefined && isCurrent(used, now)
       ? validityFault(pair, { what: `"${file}"`, now })
       : undefined;
+    const fault = used === undefined ? undefined : expired ?? this.#options.unfit?.(pair, used);
     return fault === undefined ? { file, stamp, pair } : { file, stamp, ...kept, fault };
   }
 

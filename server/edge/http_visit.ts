@@ -13,9 +13,10 @@ import type {
   TakenConnect,
 } from "../../net/http/proxy/http_context.ts";
 import { CodedError, type ErrorName, toCodedError } from "../../protocol/errors.ts";
+import type { HttpRule } from "../../protocol/rule.ts";
 import type { ServerLimits } from "../limits.ts";
 import type { Metrics } from "../metrics.ts";
-import { PublishedRule } from "../published_rule.ts";
+import { passesOn, PublishedRule } from "../published_rule.ts";
 import type { Router } from "../router.ts";
 import { acmeChallenge } from "./acme_challenge.ts";
 import { httpsRedirect } from "./https_redirect.ts";
@@ -42,6 +43,8 @@ export interface HttpVisitOptions {
   challenges: Challenges;
   /** Whether the server sees to the certificate of a name whose rule does not say who does. */
   manages: (name: string) => boolean;
+  /** Whether the server has a certificate for a name that is valid now. */
+  isReady: (name: string) => boolean;
   /** The public port of HTTPS; it is known once that listens. */
   tlsPort: () => number;
   trustedProxies: (address: string) => boolean;
@@ -110,12 +113,13 @@ export class HttpVisit implements HttpVisitorContext {
     return plain === undefined ? undefined : this.#parts.takeConnect?.(plain, asked);
   }
 
-  onExchange({ host, status, error }: ExchangeFacts): void {
+  onExchange({ host, visitor, status, error }: ExchangeFacts): void {
     const { metrics, log } = this.#parts;
     metrics.requests++;
     if (error === undefined) return;
     metrics.countRefusal(error.kind);
     log.info("request failed", {
+      visitor,
       ...(host === undefined ? {} : { host }),
       ...(status === undefined ? {} : { status }),
       code: error.code,
@@ -140,16 +144,25 @@ export class HttpVisit implements HttpVisitorContext {
     const { rule } = found;
     // A trusted proxy that ended TLS itself must not be sent round in a circle.
     if (rule.kind === "http" && rule.redirect === true && request.proto === "http") {
-      return { kind: "answer", answer: httpsRedirect(request.head, { host: request.host, tlsPort: tlsPort() }) };
+      const { head, host } = request;
+      const permanent = this.#hasHttps(rule, host);
+      return { kind: "answer", answer: httpsRedirect(head, { host, tlsPort: tlsPort(), permanent }) };
     }
     return routeTo(found, mesh);
+  }
+
+  /** Whether HTTPS of the name works, as far as can be known here. */
+  #hasHttps({ tls, warning }: HttpRule, host: string): boolean {
+    if (tls === "target") return true;
+    return tls === "client" ? warning === undefined : this.#parts.isReady(host);
   }
 
   /** What is asked for must be what TLS was ended for, as rules may demand different things of it (security R39). */
   #routeSecure(request: RoutedRequest, serverName: string): RouteDecision {
     if (request.host !== serverName) return refused("MISDIRECTED");
     const found = this.#find(request);
-    return found instanceof PublishedRule ? routeTo(found, this.#arrival.mesh) : found;
+    if (!(found instanceof PublishedRule)) return found;
+    return passesOn(found) ? { kind: "refused", error: passedOn() } : routeTo(found, this.#arrival.mesh);
   }
 
   #find({ host, address }: RoutedRequest): PublishedRule | RouteDecision {
@@ -181,6 +194,11 @@ function findInMesh(host: string, { find }: MeshVisit): PublishedRule | RouteDec
   } catch (error) {
     return { kind: "refused", error: toCodedError(error) };
   }
+}
+
+/** Since TLS of the connection was ended here, the owner has said that it ends elsewhere: that of a new one will. */
+function passedOn(): CodedError {
+  return new CodedError("MISDIRECTED", "TLS for this name does not end at the server any more");
 }
 
 function refused(kind: ErrorName): RouteDecision {

@@ -10,7 +10,7 @@ import type { ServerCertificates } from "../certificates/server_certificates.ts"
 import type { ConnectionCounter } from "../connection_counter.ts";
 import type { ServerLimits } from "../limits.ts";
 import type { Metrics } from "../metrics.ts";
-import type { PublishedRule } from "../published_rule.ts";
+import { passesOn, type PublishedRule } from "../published_rule.ts";
 import type { Router } from "../router.ts";
 import type { Identify } from "./identify.ts";
 import { serveMeshTls } from "./mesh_tls.ts";
@@ -23,6 +23,8 @@ export interface TlsEdgeOptions {
   /** The tunnel endpoint's own name. */
   hostname: string;
   router: Router;
+  /** Whether nobody but the client or target of a name may end its TLS, also while they are away. */
+  isSealed: (name: string) => boolean;
   certificates: ServerCertificates;
   visitors: ConnectionCounter;
   /** Connections that have not yet said whom they want. */
@@ -105,6 +107,8 @@ export class TlsEdge {
     const found = this.#options.router.route(serverName);
     if (found.kind === "unknown") return refused("UNKNOWN_HOST");
     if (found.kind === "found" && passesOn(found.rule)) return this.#pass(found.rule, name);
+    // Whoever asks would be shown a certificate of ours, and tell us what is for the owner alone.
+    if (found.kind === "offline" && this.#options.isSealed(serverName)) return refused("TUNNEL_OFFLINE");
     return this.#terminate(serverName, this.#options.toHttp);
   }
 
@@ -170,11 +174,6 @@ function counted(decision: TlsDecision, counter: ConnectionCounter, { peer }: Tl
   if (decision.kind === "refuse") return decision;
   const admitted = counter.admit(peer.address);
   return admitted === null ? refused("TOO_MANY_CONNECTIONS") : { ...decision, admitted };
-}
-
-/** Whether the bytes of its visitors go to the client as they are. */
-function passesOn({ rule }: PublishedRule): boolean {
-  return rule.kind === "http" && (rule.tls === "client" || rule.tls === "target");
 }
 
 function refused(kind: ErrorName): { kind: "refuse"; error: CodedError } {

@@ -5,6 +5,7 @@ import { EnrolmentTokens } from "./enrolment_tokens.ts";
 import type { PortRange } from "./grants.ts";
 import { Names } from "./names.ts";
 import { Ports } from "./ports.ts";
+import { SealedNames } from "./sealed_names.ts";
 import { ServiceNames } from "./service_names.ts";
 import { Sightings } from "./sightings.ts";
 import { checkTunnelName, type IssuedTunnel, Tunnels } from "./tunnels.ts";
@@ -33,6 +34,7 @@ export interface ServerState extends Disposable {
   readonly names: Names;
   readonly domains: Domains;
   readonly ports: Ports;
+  readonly sealedNames: SealedNames;
   readonly serviceNames: ServiceNames;
   readonly sightings: Sightings;
   /** Turns an enrolment token into a tunnel. Throws `TOKEN_INVALID`, `TOKEN_EXPIRED`, `TOKEN_USED` or `USAGE`. */
@@ -50,13 +52,15 @@ export async function openServerState(store: Store, options: ServerStateOptions)
   const names = new Names(store, { ...options, hasEnded });
   const domains = new Domains(store, options);
   const ports = new Ports(store, { ...options, range: options.ports, hasEnded });
+  const sealedNames = new SealedNames(store, { ...options, ownerOf: (name) => names.ownerOf(name) });
   const serviceNames = new ServiceNames(store, options);
   const tunnels = new Tunnels(store, { names, ports, sightings }, options);
   function dispose(): void {
-    for (const part of [names, domains, ports, serviceNames, tunnels, sightings]) part[Symbol.dispose]();
+    const parts = [names, domains, ports, sealedNames, serviceNames, tunnels, sightings];
+    for (const part of parts) part[Symbol.dispose]();
   }
   try {
-    const parts = [names, domains, ports, serviceNames, sightings, tunnels];
+    const parts = [names, domains, ports, sealedNames, serviceNames, sightings, tunnels];
     await Promise.all(parts.map((part) => part.open()));
   } catch (error) {
     dispose();
@@ -68,6 +72,7 @@ export async function openServerState(store: Store, options: ServerStateOptions)
     names,
     domains,
     ports,
+    sealedNames,
     serviceNames,
     sightings,
     async enrol(token, enrolOptions = {}): Promise<IssuedTunnel> {
@@ -81,6 +86,7 @@ export async function openServerState(store: Store, options: ServerStateOptions)
       await names.sweep(exists);
       await domains.sweep(exists);
       await ports.sweep(exists);
+      await sealedNames.sweep(exists);
       await serviceNames.sweep();
       await sightings.sweep(exists);
       await enrolmentTokens.prune();

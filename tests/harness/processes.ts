@@ -91,13 +91,15 @@ export interface SpokesProcess extends ProgramProcess {
 export interface SpokesSetup {
   /** Added to its configuration. */
   yaml?: string;
+  /** Added to its `tls`. */
+  tls?: string;
   /** Where it listens, for those who must know before. */
   httpPort?: number;
   tlsPort?: number;
 }
 
 /** Starts `spokes` on loopback in a folder of its own, and waits until it says that it is ready. */
-export async function spawnSpokes({ yaml = "", ...ports }: SpokesSetup = {}): Promise<SpokesProcess> {
+export async function spawnSpokes({ yaml = "", tls = "", ...ports }: SpokesSetup = {}): Promise<SpokesProcess> {
   const folder = await tempDir();
   const { httpPort = await freePort(), tlsPort = await freePort() } = ports;
   const adminPort = await freePort();
@@ -105,7 +107,7 @@ export async function spawnSpokes({ yaml = "", ...ports }: SpokesSetup = {}): Pr
   const config = await folder.write(
     "spokes.yaml",
     `domain: tunnels.localhost\naddress: 127.0.0.1:${tlsPort}\nstate: state\n` +
-      `http: { listen: "127.0.0.1:${httpPort}" }\ntls: { listen: "127.0.0.1:${tlsPort}" }\n` +
+      `http: { listen: "127.0.0.1:${httpPort}" }\ntls: { listen: "127.0.0.1:${tlsPort}", ${tls} }\n` +
       `tcp: { bind: 127.0.0.1, ports: ${from}-${to} }\nadmin: { listen: "127.0.0.1:${adminPort}" }\n${yaml}`,
   );
   async function start(): Promise<ProgramProcess> {

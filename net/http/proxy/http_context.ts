@@ -100,6 +100,8 @@ export interface HttpVisitorLimits {
 /** One finished exchange, for counters. */
 export interface ExchangeFacts {
   readonly host: string | undefined;
+  /** The visitor's address, as in {@link RoutedRequest}. */
+  readonly visitor: string;
   /** What the visitor got; `undefined` when the connection ended without a whole answer. */
   readonly status: number | undefined;
   /** Why the edge itself answered or cut. */

@@ -44,6 +44,7 @@ export class HttpExchange {
   readonly #visitor: Duplex;
   readonly #context: HttpVisitorContext;
   #request: RequestHead | undefined;
+  #asker: Asker | undefined;
   #hop: RequestHop | undefined;
   #framing: Framing = { kind: "none" };
   #pump: RequestPump | undefined;
@@ -74,7 +75,8 @@ export class HttpExchange {
       this.#context.log.debug("exchange failed", { code: error.code, error: error.message, host, method });
       outcome = await this.#fail(error);
     }
-    this.#context.onExchange?.({ host: this.#request?.host, status: this.#status, error });
+    const visitor = this.#asker?.address ?? this.#context.address;
+    this.#context.onExchange?.({ host: this.#request?.host, visitor, status: this.#status, error });
     return outcome;
   }
 
@@ -87,7 +89,7 @@ export class HttpExchange {
     const context = this.#context;
     const head = this.#request = parseRequestHead(text);
     this.#framing = requestFraming(head);
-    const asker = whoAsks(this.#connection, head.fields);
+    const asker = this.#asker = whoAsks(this.#connection, head.fields);
     const { address, proto } = asker;
     const taken = head.method === "CONNECT" ? context.takeConnect?.({ head, address }) : undefined;
     if (taken !== undefined) return this.#handOver(taken);

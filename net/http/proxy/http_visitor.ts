@@ -117,7 +117,7 @@ class HttpVisitor implements VisitorConnection, Drainable {
     const { log, address } = this.context;
     log.debug("request refused", { code: error.code, error: error.message, visitor: address });
     await this.#sayLast(error);
-    this.context.onExchange?.({ host: undefined, status: undefined, error });
+    this.context.onExchange?.({ host: undefined, visitor: address, status: undefined, error });
     await lingeringClose(this.visitor);
   }
 

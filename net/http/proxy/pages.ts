@@ -18,8 +18,9 @@ const CHALLENGE = 'Basic realm="This service", charset="UTF-8"';
 export function errorPage(error: CodedError, accept: string | undefined): EdgeAnswer {
   const { status, reason } = errorStatus(error.kind);
   const { title, fix } = ERRORS[error.kind];
-  // What went wrong inside is for the log.
-  const detail = status === 500 || error.message === title ? "" : error.message;
+  // What went wrong inside, and where a target is, is for the logs of those who run it.
+  const isInside = status === 500 || status === 502 || status === 504;
+  const detail = isInside || error.message === title ? "" : error.message;
   const json = wantsJson(accept);
   return {
     status,

@@ -4,7 +4,7 @@ import { CodedError, type ErrorName, ERRORS } from "../../../protocol/errors.ts"
 import { errorPage } from "./pages.ts";
 
 Deno.test("errorPage() escapes whatever a client or visitor could have put into a reason", () => {
-  const page = errorPage(new CodedError("TARGET_REFUSED", `<script>alert('x')</script>"&`), "text/html");
+  const page = errorPage(new CodedError("BAD_REQUEST", `<script>alert('x')</script>"&`), "text/html");
   assert.doesNotMatch(page.body, /<script|'x'/);
   assert.match(page.body, /&lt;script&gt;alert\(&#39;x&#39;\)&lt;\/script&gt;&quot;&amp;/);
 });
@@ -36,10 +36,19 @@ Deno.test("errorPage() is never stored, runs nothing, and its one style is the a
   assert.ok(fields.get("Content-Security-Policy")?.startsWith(`default-src 'none'; style-src 'sha256-${hash}'`));
 });
 
-Deno.test("errorPage() keeps the cause of an unexpected error to the log", () => {
-  const page = errorPage(new CodedError("INTERNAL", "secret path"), "application/json");
-  assert.equal(page.status, 500);
-  assert.doesNotMatch(page.body, /secret/);
+Deno.test("errorPage() keeps the cause of an unexpected error, and where a target is, to the log", () => {
+  const cases = [["INTERNAL", 500], ["TARGET_REFUSED", 502], ["WEBROOT_UNREADABLE", 502], [
+    "TARGET_TIMEOUT",
+    504,
+  ]] as const;
+  for (const [kind, status] of cases) {
+    for (const accept of ["application/json", "text/html"]) {
+      const page = errorPage(new CodedError(kind, "secret path"), accept);
+      assert.equal(page.status, status);
+      assert.doesNotMatch(page.body, /secret/);
+      assert.ok(page.body.includes(ERRORS[kind].title) && page.body.includes(ERRORS[kind].code));
+    }
+  }
 });
 
 Deno.test("every error has a page with its code", () => {

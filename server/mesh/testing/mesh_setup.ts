@@ -60,12 +60,20 @@ export function setUpMesh(options: MeshSetupOptions = {}): MeshSetup {
       ...common,
       challenges: new Challenges(),
       manages: () => false,
+      isReady: () => true,
       tlsPort: () => 443,
       trustedProxies: () => true,
     },
   });
   const tls = new TlsEdge({
-    ...{ ...common, hostname: "tunnel.test", undecided: counter, unauthenticated: counter, certificates: CERTIFICATES },
+    ...{
+      ...common,
+      hostname: "tunnel.test",
+      isSealed: () => false,
+      undecided: counter,
+      unauthenticated: counter,
+      certificates: CERTIFICATES,
+    },
     ...{ toEndpoint() {}, toHttp() {}, toHttpFromMesh: (visit, name) => http.serveMesh(visit, name) },
   });
   const own = new OwnAddresses({
