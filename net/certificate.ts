@@ -57,6 +57,12 @@ export function holdsKey(text: string): boolean {
   return blocksOf(text, isKeyLabel).length > 0;
 }
 
+/** Whether the text holds a certificate in PEM or several, and all can be read. */
+export function holdsCertificate(text: string): boolean {
+  const blocks = certificateBlocks(text);
+  return blocks.length > 0 && blocks.every(isReadable);
+}
+
 /** Whether the text holds certificates in PEM, and all are of authorities. */
 export function holdsOnlyAuthorities(text: string): boolean {
   const blocks = certificateBlocks(text);
@@ -176,6 +182,15 @@ function parseCertificate(block: string, what: string): X509Certificate {
     return new X509Certificate(block);
   } catch (cause) {
     throw invalid(what, "it is damaged and cannot be read", cause);
+  }
+}
+
+function isReadable(block: string): boolean {
+  try {
+    new X509Certificate(block);
+    return true;
+  } catch {
+    return false; // That is the answer.
   }
 }
 

@@ -5,7 +5,7 @@ import { SILENT } from "../../net/log.ts";
 import { type WatchedCertificate, WatchedCertificates } from "../../server/certificates/watched_certificates.ts";
 import { findCertificateFiles } from "../../server/certificates/certificate_files.ts";
 import { certificateOrders } from "../../server/certificates/certificate_orders.ts";
-import type { ServerOptions } from "../../server/options.ts";
+import type { ServerAcmeOptions, ServerOptions } from "../../server/options.ts";
 import { escapeText } from "../escape_text.ts";
 import { renderTable } from "../table.ts";
 import { timeText } from "../time_text.ts";
@@ -21,12 +21,15 @@ export interface CertificateRow {
   reason?: string;
 }
 
+/** Who must have a record of the DNS hook before the authority is told; null without a hook. */
+type DnsCheck = "name servers of the zone" | "off" | readonly string[] | null;
+
 /** Where certificates beside that of the tunnel endpoint come from. */
 export interface CertificateSources {
   /** The operator's own; null when there is no such folder. */
   certificates: { folder: string; files: readonly CertificateRow[] } | null;
   /** Those got from an authority; null when there is none. */
-  acme: { directory: string; orders: readonly CertificateOrder[] } | null;
+  acme: { directory: string; orders: readonly CertificateOrder[]; dnsCheck: DnsCheck } | null;
   /** What works, but not as the operator may think. */
   warnings: readonly string[];
 }
@@ -51,6 +54,7 @@ export async function checkCertificates(
     certificates,
     acme: acme === undefined ? null : {
       directory: acme.directory ?? "",
+      dnsCheck: dnsCheckOf(acme),
       orders: certificateOrders({
         ...{ domain, hostname, hasDnsHook: acme.dnsHook !== undefined },
         isCovered: (name) => {
@@ -72,6 +76,7 @@ export function renderCertificates({ certificates, acme, warnings }: Certificate
       lines.push(`    for ${names.join(", ")}, by ${challenge.map((type) => PROOFS[type]).join(" or ")}`);
     }
     lines.push("    for domains of tunnels whose TLS ends here");
+    lines.push(...describeDnsCheck(acme.dnsCheck));
   }
   if (certificates === null) return lines.map(escapeText);
   const bad = certificates.files.filter(({ status }) => status === "not used").length;
@@ -84,6 +89,19 @@ export function renderCertificates({ certificates, acme, warnings }: Certificate
     ...[file, names.join(", ") || "--", expires === "" ? "--" : timeText(expires), status],
   ]);
   return [...escaped, ...renderTable(["File", "Names", "Expires", "Status"], rows).map((line) => `    ${line}`)];
+}
+
+function dnsCheckOf({ dnsHook, dnsCheck }: ServerAcmeOptions): DnsCheck {
+  if (dnsHook === undefined) return null;
+  return dnsCheck === false ? "off" : dnsCheck ?? "name servers of the zone";
+}
+
+function describeDnsCheck(check: DnsCheck): string[] {
+  if (check === null) return [];
+  if (check === "off") return ["    as soon as the DNS hook has ended, without looking for its record"];
+  return [
+    `    once the record of the DNS hook is seen at ${typeof check === "string" ? `the ${check}` : check.join(", ")}`,
+  ];
 }
 
 const PROOFS: Readonly<Record<CertificateOrder["challenge"][number], string>> = {

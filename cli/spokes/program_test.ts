@@ -179,17 +179,22 @@ Deno.test("spokes check tells which certificates it would use, get and demand", 
   const shown = (await server.run("check", "--json")).out.join("\n");
   equal(shown.includes(secret), false);
   const { acme, certificates } = JSON.parse(shown);
-  deepEqual(acme, { directory: "https://acme-v02.api.letsencrypt.org/directory", orders: [] });
+  deepEqual(acme, { directory: "https://acme-v02.api.letsencrypt.org/directory", dnsCheck: null, orders: [] });
   deepEqual(certificates.files.map(({ status }: { status: string }) => status), ["not used", "valid"]);
 });
 
-Deno.test("spokes check refuses a folder, a hook or an authority's root that is not there", async () => {
+Deno.test("spokes check refuses a folder, a hook or an authority's root that is not there, or is none", async () => {
   await using server = await place();
+  await Deno.writeTextFile(
+    `${server.folder}/text.pem`,
+    "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+  );
   for (
     const [settings, fault] of [
       ["certificates: no", /E6002: Cannot read the certificates in ".*no"/],
       ["acme: {dns_hook: no.sh}", /the DNS hook ".*no\.sh" cannot be run/],
       ["acme: {ca: no.pem}", /E6002: Cannot read .*no\.pem/],
+      ["acme: {ca: text.pem}", /E6002: Cannot use .*text\.pem as acme\.ca: it holds no certificate in PEM/],
     ] as const
   ) {
     await Deno.writeTextFile(server.config, `domain: example.com\n${settings}\n`, { mode: 0o600 });
