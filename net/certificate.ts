@@ -38,7 +38,9 @@ export function readCertificatePair(pem: CertificatePem, what: string = "the cer
   const chain = blocks.certificate.map((block) => parseCertificate(block, what));
   const leaf = leafOf(chain, parseKey(blocks.key, what), what);
   if (leaf.ca) {
-    throw invalid(what, "it is one of an authority (CA:TRUE); sign one with CA:FALSE, which is what clients take");
+    const remedy =
+      "with `openssl req -x509` add -addext basicConstraints=critical,CA:FALSE, which is what clients take";
+    throw invalid(what, `it is one of an authority (CA:TRUE); ${remedy}`);
   }
   return new Pair({ certificate: blocks.certificate.join("\n") + "\n", key: blocks.key + "\n" }, leaf);
 }

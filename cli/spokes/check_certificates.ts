@@ -1,4 +1,4 @@
-import { type CertificatePair, coverageFault, isCurrent, isExpired } from "../../net/certificate.ts";
+import { type CertificatePair, coverageFault, isCurrent, isExpired, validityFault } from "../../net/certificate.ts";
 import type { CertificateOrder } from "../../net/acme/wanted_certificate.ts";
 import { CertificateTable } from "../../net/certificate_table.ts";
 import { SILENT } from "../../net/log.ts";
@@ -14,10 +14,10 @@ import { timeText } from "../time_text.ts";
 export interface CertificateRow {
   file: string;
   names: readonly string[];
-  /** ISO 8601; empty when nothing could be read. */
-  expires: string;
+  /** ISO 8601; null when nothing could be read. */
+  expires: string | null;
   status: "valid" | "expired" | "not valid yet" | "not used";
-  /** Why it is not used. */
+  /** Why it is not used, or clients do not take it. */
   reason?: string;
 }
 
@@ -47,9 +47,10 @@ export async function checkCertificates(
     folder: certificatesDir,
     files: await readFolder(certificatesDir, table, now),
   };
-  const fault = given === undefined
-    ? undefined
-    : coverageFault(given, hostname, "the certificate of the tunnel endpoint");
+  function isCovered(name: string): boolean {
+    const pair = table.lookup(name, { now });
+    return pair !== undefined && isCurrent(pair, now);
+  }
   return {
     certificates,
     acme: acme === undefined ? null : {
@@ -57,14 +58,20 @@ export async function checkCertificates(
       dnsCheck: dnsCheckOf(acme),
       orders: certificateOrders({
         ...{ domain, hostname, hasDnsHook: acme.dnsHook !== undefined },
-        isCovered: (name) => {
-          const pair = table.lookup(name, { now });
-          return pair !== undefined && isCurrent(pair, now);
-        },
+        isCovered,
       }),
     },
-    warnings: fault === undefined ? [] : [fault.message],
+    warnings: [
+      ...given === undefined ? [] : [coverageFault(given, hostname, "the certificate of the tunnel endpoint")?.message],
+      ...certificates?.files.map(({ reason }) => reason) ?? [],
+      acme?.dnsHook === undefined && !isCovered(`*.${domain}`) ? withoutWildcard(domain) : undefined,
+    ].filter((warning) => warning !== undefined),
   };
+}
+
+function withoutWildcard(domain: string): string {
+  const what = `names below ${domain} have no HTTPS that ends at this server: no certificate covers *.${domain}`;
+  return `${what}; put a wildcard into the folder of certificates, or set acme.dns_hook`;
 }
 
 /** The lines of `check`, and the table of files. */
@@ -82,11 +89,10 @@ export function renderCertificates({ certificates, acme, warnings }: Certificate
   const bad = certificates.files.filter(({ status }) => status === "not used").length;
   const not = bad === 0 ? "" : `, ${bad} of them not used`;
   lines.push(`  use the certificates in ${certificates.folder}: ${certificates.files.length} found${not}`);
-  lines.push(...certificates.files.flatMap(({ reason }) => reason === undefined ? [] : [`    ${reason}`]));
   const escaped = lines.map(escapeText);
   if (certificates.files.length === 0) return escaped;
   const rows = certificates.files.map(({ file, names, expires, status }) => [
-    ...[file, names.join(", ") || "--", expires === "" ? "--" : timeText(expires), status],
+    ...[file, names.join(", ") || "--", expires === null ? "--" : timeText(expires), status],
   ]);
   return [...escaped, ...renderTable(["File", "Names", "Expires", "Status"], rows).map((line) => `    ${line}`)];
 }
@@ -124,12 +130,13 @@ async function readFolder(
 }
 
 function toRow({ file, pair, fault }: WatchedCertificate, now: number): CertificateRow {
+  const trouble = fault ?? (pair === undefined ? undefined : validityFault(pair, { what: `"${file}"`, now }));
   return {
     file,
     names: pair?.names ?? [],
-    expires: pair?.notAfter.toISOString() ?? "",
+    expires: pair?.notAfter.toISOString() ?? null,
     status: pair === undefined ? "not used" : statusOf(pair, now),
-    ...(fault === undefined ? {} : { reason: `${fault.code}: ${fault.message}` }),
+    ...(trouble === undefined ? {} : { reason: `${trouble.code}: ${trouble.message}` }),
   };
 }
 

@@ -116,7 +116,7 @@ export class ServerCertificates implements AsyncDisposable {
   /** Begins to get certificates: to be called when the edges listen, since the authority looks there. */
   async start(): Promise<void> {
     const { acme, stateDir, log } = this.#options;
-    if (acme === undefined || stateDir === undefined) return;
+    if (acme === undefined || stateDir === undefined) return this.#warnOfNames();
     const { CertificateManager } = await import("../../net/acme/certificate_manager.ts");
     const { dnsHook, dnsCheck, directory = ACME_DIRECTORIES.letsencrypt, ...account } = acme;
     this.#manager = this.#stack.use(

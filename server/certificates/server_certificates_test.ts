@@ -90,6 +90,18 @@ Deno.test("a given certificate serves both names of the endpoint, and then there
   assert.deepEqual(said, []);
 });
 
+Deno.test("without an authority too it is said that names of tunnels have no certificate, unless they have", async () => {
+  await using folders = new Folders();
+  const said: unknown[] = [];
+  const log: Logger = { ...SILENT, warn: (_event, { names } = {}) => void said.push(names) };
+  for (const certificate of [await testCertificate(HOSTNAME), await testCertificate(`*.${DOMAIN}`)]) {
+    folders.put("a.pem", certificate);
+    await using certificates = await open({ folder: folders.certificates, log });
+    await certificates.start();
+  }
+  assert.deepEqual(said, [`*.${DOMAIN}`]);
+});
+
 Deno.test("a given certificate that is expired or for another name is told, and served all the same", async () => {
   const said: unknown[] = [];
   const log: Logger = { ...SILENT, error: (_event, { code } = {}) => void said.push(code) };
