@@ -17,6 +17,16 @@ Deno.test("redact() leaves names, ids and fingerprints", () => {
   equal(redact(text), text);
 });
 
+Deno.test("redact() leaves the URL and the record of an ACME challenge, and masks the same characters elsewhere", () => {
+  for (const token of canaries().slice(2)) {
+    const url = `http://a.test/.well-known/acme-challenge/${token}`;
+    equal(redact(`GET ${url}: 404`), `GET ${url}: 404`);
+    const record = `hook present _acme-challenge.a-b.test ${token}`;
+    equal(redact(record), record);
+    equal(redact(`${url}/${token} /${token}`), `${url}/*** /***`);
+  }
+});
+
 Deno.test("no secret gets into a log line or an error, wherever it stands", () => {
   const around = fc.string({ maxLength: 40 });
   fc.assert(

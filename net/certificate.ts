@@ -38,7 +38,9 @@ export function readCertificatePair(pem: CertificatePem, what: string = "the cer
   const chain = blocks.certificate.map((block) => parseCertificate(block, what));
   const leaf = leafOf(chain, parseKey(blocks.key, what), what);
   if (leaf.ca) {
-    throw invalid(what, "it is one of an authority (CA:TRUE); sign one with CA:FALSE, which is what clients take");
+    const remedy =
+      "with `openssl req -x509` add -addext basicConstraints=critical,CA:FALSE, which is what clients take";
+    throw invalid(what, `it is one of an authority (CA:TRUE); ${remedy}`);
   }
   return new Pair({ certificate: blocks.certificate.join("\n") + "\n", key: blocks.key + "\n" }, leaf);
 }
@@ -55,6 +57,12 @@ export function readKeyPair(pem: CertificatePem, what: string = "the certificate
 /** Whether the text holds a private key in PEM, of whatever kind. */
 export function holdsKey(text: string): boolean {
   return blocksOf(text, isKeyLabel).length > 0;
+}
+
+/** Whether the text holds a certificate in PEM or several, and all can be read. */
+export function holdsCertificate(text: string): boolean {
+  const blocks = certificateBlocks(text);
+  return blocks.length > 0 && blocks.every(isReadable);
 }
 
 /** Whether the text holds certificates in PEM, and all are of authorities. */
@@ -176,6 +184,15 @@ function parseCertificate(block: string, what: string): X509Certificate {
     return new X509Certificate(block);
   } catch (cause) {
     throw invalid(what, "it is damaged and cannot be read", cause);
+  }
+}
+
+function isReadable(block: string): boolean {
+  try {
+    new X509Certificate(block);
+    return true;
+  } catch {
+    return false; // That is the answer.
   }
 }
 

@@ -22,6 +22,8 @@ const domainState = z.object({
   /** When the server last looked for the record (ISO 8601), and what was wrong. */
   checked: z.string().optional(),
   reason: z.string().optional(),
+  /** No resolver has answered the server: nothing is known of the record. */
+  unanswered: z.boolean().optional(),
 });
 
 /** Where the domain must point so that visitors come here. */

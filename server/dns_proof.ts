@@ -11,6 +11,11 @@ export function proves(answers: readonly TxtAnswer[], value: string): boolean {
   return answers.some((answer) => "records" in answer && answer.records.includes(value));
 }
 
+/** Whether no resolver has said anything: then it is not known what the record is. */
+export function isUnanswered(answers: readonly TxtAnswer[]): boolean {
+  return answers.every((answer) => "failure" in answer);
+}
+
 /** Why the answers about the TXT records of `name` prove nothing, as one sentence for whoever sets them. */
 export function describeMismatch(name: string, answers: readonly TxtAnswer[]): string {
   const sentences = new Map<string, string[]>();
@@ -24,7 +29,7 @@ export function describeMismatch(name: string, answers: readonly TxtAnswer[]): s
 }
 
 function describeAnswer(name: string, answer: TxtAnswer): string {
-  if ("failure" in answer) return `the TXT record of ${name} cannot be looked up: ${answer.failure}`;
+  if ("failure" in answer) return `the DNS could not be asked for the TXT record of ${name}: ${answer.failure}`;
   const { records } = answer;
   if (records.length === 0) return `there is no TXT record at ${name} yet`;
   const shown = records.slice(0, SHOWN_RECORDS).map((record) => JSON.stringify(record.slice(0, SHOWN_CHARACTERS)));

@@ -95,7 +95,7 @@ const MISMATCHES: [name: string, answers: Parameters<typeof describeMismatch>[1]
   [
     "resolvers that disagree",
     [{ resolver: "a", records: [] }, { resolver: "b", failure: "it did not answer" }],
-    `a: there is no TXT record at ${NAME} yet; b: the TXT record of ${NAME} cannot be looked up: it did not answer`,
+    `a: there is no TXT record at ${NAME} yet; b: the DNS could not be asked for the TXT record of ${NAME}: it did not answer`,
   ],
 ];
 

@@ -2,7 +2,7 @@ import type { Logger } from "../net/log.ts";
 import { CodedError, toCodedError } from "../protocol/errors.ts";
 import type { ControlMessageOf } from "../protocol/message.ts";
 import type { Dns } from "./dns.ts";
-import { describeMismatch, proves } from "./dns_proof.ts";
+import { describeMismatch, isUnanswered, proves } from "./dns_proof.ts";
 import { challengeName, type DomainRequest } from "./state/domains.ts";
 import { nameTaken } from "./state/names.ts";
 import type { ServerState } from "./state/server_state.ts";
@@ -21,6 +21,8 @@ export interface DomainLooksParts {
 export interface Look {
   readonly at: number;
   readonly reason: string;
+  /** No resolver has answered. */
+  readonly unanswered?: true;
   /** Its owner was told that nobody looks any more. */
   readonly gaveUp?: true;
 }
@@ -129,9 +131,11 @@ export class DomainLooks implements AsyncDisposable {
   async #lookOnce(request: DomainRequest): Promise<void> {
     const name = challengeName(request.domain);
     let reason: string | null;
+    let unanswered = false;
     try {
       const answers = await this.#parts.dns.txt(name, this.#ending.signal);
       if (this.#ending.signal.aborted) return;
+      unanswered = isUnanswered(answers);
       reason = proves(answers, request.value) ? await this.#take(request) : describeMismatch(name, answers);
     } catch (error) {
       reason = toCodedError(error).message;
@@ -139,7 +143,7 @@ export class DomainLooks implements AsyncDisposable {
     const key = keyOf(request);
     const before = this.#looks.get(key)?.reason;
     if (reason === null) return void this.#looks.delete(key);
-    this.#looks.set(key, { at: this.#now(), reason });
+    this.#looks.set(key, { at: this.#now(), reason, ...(unanswered ? { unanswered } : {}) });
     const { log } = this.#parts;
     if (reason !== before) log.info("domain not verified", { tunnel: request.tunnel, domain: request.domain, reason });
   }

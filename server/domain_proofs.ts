@@ -100,6 +100,7 @@ export class DomainProofs implements Disposable {
       since: isoTime(since),
       ...(look === undefined ? {} : { checked: isoTime(look.at) }),
       ...(reason === undefined ? {} : { reason }),
+      ...(!taken && look?.unanswered === true ? { unanswered: true } : {}),
     };
   }
 }

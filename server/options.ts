@@ -22,6 +22,11 @@ export interface ServerAcmeOptions {
   eab?: { keyId: string; hmacKey: string };
   /** Program that sets DNS records; with it the server gets a certificate for every name below its domain. */
   dnsHook?: string;
+  /**
+   * Name servers, `address` or `address:port`, that must have a record of the hook before the authority is told to look; `false` trusts
+   * the hook to have waited. @default those of the record's zone
+   */
+  dnsCheck?: false | readonly string[];
 }
 
 /** What `serve()` takes: everything resolved and validated by the caller, nothing read from the environment. */

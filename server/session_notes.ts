@@ -1,4 +1,4 @@
-import type { Logger } from "../net/log.ts";
+import type { LogFields, Logger } from "../net/log.ts";
 import { type CodedError, toCodedError } from "../protocol/errors.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Session } from "./session.ts";
@@ -22,15 +22,14 @@ export class SessionNotes {
 
   /** A session began. */
   joined({ tunnel, role, from }: Session): void {
-    this.#parts.log.info("tunnel connected", { tunnel: tunnel.id, hostname: tunnel.hostname, role, from });
+    this.#say(role, "tunnel connected", { tunnel: tunnel.id, hostname: tunnel.hostname, role, from });
     void this.#note(tunnel.id, { from });
   }
 
   /** A session ended; `live` when the tunnel has others. */
   ended({ tunnel, role, from }: Session, error: CodedError, live: boolean): void {
-    const { metrics, log } = this.#parts;
-    metrics.countRefusal(error.kind);
-    log.info("tunnel disconnected", {
+    this.#parts.metrics.countRefusal(error.kind);
+    this.#say(role, "tunnel disconnected", {
       ...{ tunnel: tunnel.id, hostname: tunnel.hostname, role },
       ...{ code: error.code, reason: error.message },
     });
@@ -49,6 +48,13 @@ export class SessionNotes {
     } catch (error) {
       log.error("state not tidied", { reason: toCodedError(error).message });
     }
+  }
+
+  /** Every short command of a client is a session that uses the tunnel: two lines each would bury those of what serves. */
+  #say(role: Session["role"], event: string, fields: LogFields): void {
+    const { log } = this.#parts;
+    if (role === "use") log.debug(event, fields);
+    else log.info(event, fields);
   }
 
   async #note(tunnel: string, sighting: { from: string; ended?: boolean }): Promise<void> {

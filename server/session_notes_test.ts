@@ -40,3 +40,24 @@ Deno.test("tidy() keeps service names that are offered; 30 days after the last o
   await setup.sessions.refreshService("wiki", "alice");
   assert.deepEqual(second.publisher.states.map(({ state }) => state), ["active"]);
 });
+
+Deno.test("sessions that serve are said, those of short commands only when somebody looks for them", async () => {
+  await using setup = await setUpSessions();
+  const said: string[] = [];
+  const log = {
+    ...SILENT,
+    debug: (event: string) => void said.push(`debug ${event}`),
+    info: (event: string) => void said.push(`info ${event}`),
+  };
+  const notes = new SessionNotes({ state: setup.state, metrics: new Metrics(), log });
+  const { tunnel, from } = await joined(setup, "alice");
+  for (const role of ["serve", "use"] as const) {
+    const session = { tunnel, from, role } as Session;
+    notes.joined(session);
+    notes.ended(session, new CodedError("SESSION_CLOSED"), true);
+  }
+  assert.deepEqual(said, [
+    ...["info tunnel connected", "info tunnel disconnected"],
+    ...["debug tunnel connected", "debug tunnel disconnected"],
+  ]);
+});

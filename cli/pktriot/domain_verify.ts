@@ -53,11 +53,17 @@ async function waitFor({ io }: CommandContext, config: ClientConfig, domain: str
   }
 }
 
-function notVerified({ domain, status, reason, txt }: DomainState): CommandError {
+function notVerified({ domain, status, reason, txt, unanswered }: DomainState): CommandError {
   const why = reason ?? "the server did not look";
   if (status === "expired") {
     return new CommandError("DOMAIN_NOT_VERIFIED", `${domain} is not verified: ${why}`, {
       fix: `The server has given up; \`pktriot domain add ${domain}\` begins anew.`,
+    });
+  }
+  if (unanswered === true) {
+    return new CommandError("DOMAIN_NOT_VERIFIED", `${domain} is not verified: ${why}`, {
+      fix: "The record may be right: tell the operator that no resolver answers the server (`domains.resolvers`); " +
+        "it goes on looking, and `--wait` waits for it.",
     });
   }
   const record = txt === undefined ? "the record" : `TXT ${txt.name} to ${txt.value}`;

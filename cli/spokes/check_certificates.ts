@@ -1,11 +1,11 @@
-import { type CertificatePair, coverageFault, isCurrent, isExpired } from "../../net/certificate.ts";
+import { type CertificatePair, coverageFault, isCurrent, isExpired, validityFault } from "../../net/certificate.ts";
 import type { CertificateOrder } from "../../net/acme/wanted_certificate.ts";
 import { CertificateTable } from "../../net/certificate_table.ts";
 import { SILENT } from "../../net/log.ts";
 import { type WatchedCertificate, WatchedCertificates } from "../../server/certificates/watched_certificates.ts";
 import { findCertificateFiles } from "../../server/certificates/certificate_files.ts";
 import { certificateOrders } from "../../server/certificates/certificate_orders.ts";
-import type { ServerOptions } from "../../server/options.ts";
+import type { ServerAcmeOptions, ServerOptions } from "../../server/options.ts";
 import { escapeText } from "../escape_text.ts";
 import { renderTable } from "../table.ts";
 import { timeText } from "../time_text.ts";
@@ -14,19 +14,22 @@ import { timeText } from "../time_text.ts";
 export interface CertificateRow {
   file: string;
   names: readonly string[];
-  /** ISO 8601; empty when nothing could be read. */
-  expires: string;
+  /** ISO 8601; null when nothing could be read. */
+  expires: string | null;
   status: "valid" | "expired" | "not valid yet" | "not used";
-  /** Why it is not used. */
+  /** Why it is not used, or clients do not take it. */
   reason?: string;
 }
+
+/** Who must have a record of the DNS hook before the authority is told; null without a hook. */
+type DnsCheck = "name servers of the zone" | "off" | readonly string[] | null;
 
 /** Where certificates beside that of the tunnel endpoint come from. */
 export interface CertificateSources {
   /** The operator's own; null when there is no such folder. */
   certificates: { folder: string; files: readonly CertificateRow[] } | null;
   /** Those got from an authority; null when there is none. */
-  acme: { directory: string; orders: readonly CertificateOrder[] } | null;
+  acme: { directory: string; orders: readonly CertificateOrder[]; dnsCheck: DnsCheck } | null;
   /** What works, but not as the operator may think. */
   warnings: readonly string[];
 }
@@ -44,23 +47,31 @@ export async function checkCertificates(
     folder: certificatesDir,
     files: await readFolder(certificatesDir, table, now),
   };
-  const fault = given === undefined
-    ? undefined
-    : coverageFault(given, hostname, "the certificate of the tunnel endpoint");
+  function isCovered(name: string): boolean {
+    const pair = table.lookup(name, { now });
+    return pair !== undefined && isCurrent(pair, now);
+  }
   return {
     certificates,
     acme: acme === undefined ? null : {
       directory: acme.directory ?? "",
+      dnsCheck: dnsCheckOf(acme),
       orders: certificateOrders({
         ...{ domain, hostname, hasDnsHook: acme.dnsHook !== undefined },
-        isCovered: (name) => {
-          const pair = table.lookup(name, { now });
-          return pair !== undefined && isCurrent(pair, now);
-        },
+        isCovered,
       }),
     },
-    warnings: fault === undefined ? [] : [fault.message],
+    warnings: [
+      ...given === undefined ? [] : [coverageFault(given, hostname, "the certificate of the tunnel endpoint")?.message],
+      ...certificates?.files.map(({ reason }) => reason) ?? [],
+      acme?.dnsHook === undefined && !isCovered(`*.${domain}`) ? withoutWildcard(domain) : undefined,
+    ].filter((warning) => warning !== undefined),
   };
+}
+
+function withoutWildcard(domain: string): string {
+  const what = `names below ${domain} have no HTTPS that ends at this server: no certificate covers *.${domain}`;
+  return `${what}; put a wildcard into the folder of certificates, or set acme.dns_hook`;
 }
 
 /** The lines of `check`, and the table of files. */
@@ -72,18 +83,31 @@ export function renderCertificates({ certificates, acme, warnings }: Certificate
       lines.push(`    for ${names.join(", ")}, by ${challenge.map((type) => PROOFS[type]).join(" or ")}`);
     }
     lines.push("    for domains of tunnels whose TLS ends here");
+    lines.push(...describeDnsCheck(acme.dnsCheck));
   }
   if (certificates === null) return lines.map(escapeText);
   const bad = certificates.files.filter(({ status }) => status === "not used").length;
   const not = bad === 0 ? "" : `, ${bad} of them not used`;
   lines.push(`  use the certificates in ${certificates.folder}: ${certificates.files.length} found${not}`);
-  lines.push(...certificates.files.flatMap(({ reason }) => reason === undefined ? [] : [`    ${reason}`]));
   const escaped = lines.map(escapeText);
   if (certificates.files.length === 0) return escaped;
   const rows = certificates.files.map(({ file, names, expires, status }) => [
-    ...[file, names.join(", ") || "--", expires === "" ? "--" : timeText(expires), status],
+    ...[file, names.join(", ") || "--", expires === null ? "--" : timeText(expires), status],
   ]);
   return [...escaped, ...renderTable(["File", "Names", "Expires", "Status"], rows).map((line) => `    ${line}`)];
+}
+
+function dnsCheckOf({ dnsHook, dnsCheck }: ServerAcmeOptions): DnsCheck {
+  if (dnsHook === undefined) return null;
+  return dnsCheck === false ? "off" : dnsCheck ?? "name servers of the zone";
+}
+
+function describeDnsCheck(check: DnsCheck): string[] {
+  if (check === null) return [];
+  if (check === "off") return ["    as soon as the DNS hook has ended, without looking for its record"];
+  return [
+    `    once the record of the DNS hook is seen at ${typeof check === "string" ? `the ${check}` : check.join(", ")}`,
+  ];
 }
 
 const PROOFS: Readonly<Record<CertificateOrder["challenge"][number], string>> = {
@@ -106,12 +130,13 @@ async function readFolder(
 }
 
 function toRow({ file, pair, fault }: WatchedCertificate, now: number): CertificateRow {
+  const trouble = fault ?? (pair === undefined ? undefined : validityFault(pair, { what: `"${file}"`, now }));
   return {
     file,
     names: pair?.names ?? [],
-    expires: pair?.notAfter.toISOString() ?? "",
+    expires: pair?.notAfter.toISOString() ?? null,
     status: pair === undefined ? "not used" : statusOf(pair, now),
-    ...(fault === undefined ? {} : { reason: `${fault.code}: ${fault.message}` }),
+    ...(trouble === undefined ? {} : { reason: `${trouble.code}: ${trouble.message}` }),
   };
 }
 

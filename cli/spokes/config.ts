@@ -8,6 +8,7 @@ import { canonicalNetwork } from "../../net/address.ts";
 import { parsePortRange, type PortRange } from "../parse_port_range.ts";
 import { parseResolver } from "../../server/dns.ts";
 import { limitsSchema, NOT_A_TIME } from "./limits_schema.ts";
+import { listenerClash } from "./listener_clash.ts";
 import { listenSchema } from "./listen_schema.ts";
 import { meshSchema } from "./mesh_schema.ts";
 
@@ -49,6 +50,17 @@ const eabSchema = z.strictObject({
   hmac_key: z.string().regex(/^[A-Za-z0-9_-]{16,1024}={0,2}$/, "it is not a key in base64url"),
 });
 
+/** `on` and `off` as the other switches, or who is to be asked. */
+const dnsCheckSchema = z.preprocess(
+  (value) => value === "on" || value === true ? undefined : value === "off" ? false : value,
+  z.union([
+    z.literal(false),
+    z.array(checked(z.string(), parseResolver)).min(1, "it names no server").max(MAX_RESOLVERS),
+  ], {
+    error: (issue) => Array.isArray(issue.input) ? undefined : "it is neither on nor off nor a list of name servers",
+  }).optional(),
+);
+
 const acmeSchema = z.strictObject({
   directory: z.string().refine(
     (text) => acmeDirectory(text) !== undefined,
@@ -59,9 +71,13 @@ const acmeSchema = z.strictObject({
   ca: z.string().min(1).optional(),
   eab: section(eabSchema),
   dns_hook: z.string().min(1).optional(),
+  dns_check: dnsCheckSchema,
 }, {
   error: (issue) => issue.code === "invalid_type" ? "it is neither off nor has it keys of its own" : undefined,
-});
+}).refine(
+  (acme) => acme.dns_check === undefined || acme.dns_hook !== undefined,
+  { error: "it is about what dns_hook has set, and there is none", path: ["dns_check"] },
+);
 
 /** `acme:` with nothing below is on, with its defaults: whoever wrote it wants certificates. */
 const acmeSectionSchema = z.preprocess(
@@ -69,8 +85,7 @@ const acmeSectionSchema = z.preprocess(
   acmeSchema.optional(),
 );
 
-/** `spokes.yaml`: everything but `domain` may be left out. */
-export const serverConfigSchema = z.strictObject({
+const fileSchema = z.strictObject({
   domain: hostName,
   hostname: hostName.optional(),
   address: addressSchema.optional(),
@@ -108,7 +123,13 @@ export const serverConfigSchema = z.strictObject({
   })),
 });
 
-export type ServerConfig = z.output<typeof serverConfigSchema>;
+export type ServerConfig = z.output<typeof fileSchema>;
+
+/** `spokes.yaml`: everything but `domain` may be left out. */
+export const serverConfigSchema = fileSchema.superRefine((config, context) => {
+  const clash = listenerClash(config);
+  if (clash !== undefined) context.addIssue({ code: "custom", path: [...clash.path], message: clash.message });
+});
 
 /** A part of the file that may be left out, or left empty, as a file is whose keys are all comments. */
 function section<T extends z.ZodType>(schema: T) {

@@ -25,6 +25,12 @@ Deno.test("serverConfigSchema reads every form of a key", () => {
     directory: "https://ca.example/dir",
     email: "a@b.example",
   });
+  deepEqual(
+    ["on", "true", "off", "false", "[10.0.0.2, '[::1]:5353']"].map((text) =>
+      parse(`acme: {dns_hook: h, dns_check: ${text}}`).acme?.dns_check
+    ),
+    [undefined, undefined, false, false, ["10.0.0.2", "[::1]:5353"]],
+  );
   deepEqual(["mesh: off", "mesh: false", "mesh: {enabled: false}"].map((text) => parse(text).mesh), [
     false,
     false,
@@ -83,7 +89,39 @@ const BAD: [name: string, text: string, message: RegExp][] = [
   ["an e-mail address that is none", "acme: {email: me}", /^s\.yaml:2:15: acme\.email: it is not an e-mail address$/],
   ["an unknown key of acme", "acme: {mail: a@b.example}", /^s\.yaml:2:8: acme\.mail: there is no such key$/],
   ["acme that is neither", "acme: yes", /^s\.yaml:2:7: acme: it is neither off nor has it keys of its own$/],
+  [
+    "a check of DNS that is neither",
+    "acme: {dns_hook: h, dns_check: maybe}",
+    /acme\.dns_check: it is neither on nor off/,
+  ],
+  ["a check of DNS at no server", "acme: {dns_hook: h, dns_check: []}", /acme\.dns_check: it names no server$/],
+  [
+    "a name server by its name",
+    "acme: {dns_hook: h, dns_check: [ns.org]}",
+    /dns_check\.0: "ns\.org" is not the address/,
+  ],
+  ["a check of DNS without a hook", "acme: {dns_check: off}", /acme\.dns_check: it is about what dns_hook has set/],
   ["a key without its id", "acme: {eab: {hmac_key: abcdefghijklmnopqrst}}", /acme\.eab\.key_id: /],
+  [
+    "one port for two listeners",
+    "http: {listen: ':8080'}\ntls: {listen: '[::]:8080'}",
+    /^s\.yaml:3:15: tls\.listen: \[::\]:8080 is taken by http\.listen, which is :8080; give each a port of its own$/,
+  ],
+  [
+    "a listener at the place of a default one",
+    "http: {listen: ':443'}",
+    /^s\.yaml:2:16: http\.listen: :443 is taken by tls\.listen, which has the default \[::\]:443;/,
+  ],
+  [
+    "an admin listener at the visitors' port",
+    "http: {listen: '0.0.0.0:81'}\nadmin: {listen: '127.0.0.1:81'}",
+    /admin\.listen: 127\.0\.0\.1:81 is taken by http\.listen/,
+  ],
+  [
+    "a proxy at the tunnels' port",
+    "mesh: {connect_tls_listen: ':443'}",
+    /mesh\.connect_tls_listen: :443 is taken by tls/,
+  ],
   ["PROXY protocol from nobody", "proxy_protocol: {from: []}", /proxy_protocol\.from: it names no balancer$/],
   ["PROXY protocol from no network", "proxy_protocol: {from: [x]}", /proxy_protocol\.from\.0: "x" is not an address/],
   ["a mesh that is neither", "mesh: yes", /^s\.yaml:2:7: mesh: it is neither off nor has it keys of its own$/],
@@ -113,6 +151,17 @@ const BAD: [name: string, text: string, message: RegExp][] = [
     /^s\.yaml:2:8: admin: it is neither off nor has it a listen address$/,
   ],
 ];
+
+for (
+  const [name, text] of [
+    ["the same port of other addresses", "http: {listen: '127.0.0.2:80'}\ntls: {listen: '127.0.0.1:80'}"],
+    ["the same port of IPv4 and of one IPv6 address", "http: {listen: '0.0.0.0:80'}\ntls: {listen: '[::1]:80'}"],
+    ["any free port for several", "http: {listen: ':0'}\ntls: {listen: ':0'}\nadmin: {listen: '127.0.0.1:0'}"],
+    ["the default of a listener that is off", "http: {listen: '127.0.0.1:9400'}\nadmin: off"],
+  ]
+) {
+  Deno.test(`serverConfigSchema takes ${name}`, () => void parse(text!));
+}
 
 Deno.test("serverConfigSchema does not repeat a secret that it refuses", () => {
   throws(() => parse("acme: {eab: {key_id: a, hmac_key: canary/canary/canary/canary}}"), (error: Error) => {

@@ -16,9 +16,9 @@ export function addDomainCommands(program: CommandUnknownOpts, context: () => Co
     });
   domain.command("rm").summary("take a domain from its tunnel")
     .description(
-      "Take a verified domain from its tunnel: rules that use it reach nobody. Whoever proves it next has it.",
+      "Take a domain from its tunnel, verified or waiting for its proof: rules that use it reach nobody. Whoever proves it next has it.",
     )
-    .argument("<name>", "verified domain")
+    .argument("<name>", "domain, as `ls` shows it")
     .addHelpText("after", examples("spokes domain rm blog.example.com", "spokes domain rm example.com"))
     .action(async (name) => {
       const { domainRm } = await import("./domain_rm.ts");

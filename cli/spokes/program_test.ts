@@ -182,7 +182,12 @@ Deno.test("spokes check tells which certificates it would use, get and demand", 
   );
   match(
     text,
-    /use the certificates in .*certs: 2 found, 1 of them not used\n +E6002: Cannot trust the key ".*open\.key": everybody may read/,
+    /use the certificates in .*certs: 2 found, 1 of them not used\n/,
+  );
+  match(text, /\n {2}warning: E6002: Cannot trust the key ".*open\.key": everybody may read/);
+  match(
+    text,
+    /\n {2}warning: names below d\.test have no HTTPS that ends at this server: no certificate covers \*\.d\.test;/,
   );
   match(text, /\n {4}\| open\.crt +\| -- +\| -- +\| not used \|/);
   match(text, /\| sub\/fullchain\.pem \| example\.com, tunnel\.spokes\.internal \| 2\S+ \S+ UTC \| valid +\|/);
@@ -193,18 +198,25 @@ Deno.test("spokes check tells which certificates it would use, get and demand", 
   await Deno.writeTextFile(server.config, `domain: example.com\n${eab}`);
   const shown = (await server.run("check", "--json")).out.join("\n");
   equal(shown.includes(secret), false);
-  const { acme, certificates } = JSON.parse(shown);
-  deepEqual(acme, { directory: "https://acme-v02.api.letsencrypt.org/directory", orders: [] });
+  const { acme, certificates, warnings } = JSON.parse(shown);
+  deepEqual(acme, { directory: "https://acme-v02.api.letsencrypt.org/directory", dnsCheck: null, orders: [] });
   deepEqual(certificates.files.map(({ status }: { status: string }) => status), ["not used", "valid"]);
+  deepEqual(certificates.files[0].expires, null);
+  deepEqual(warnings.map((text: string) => text.split(" ", 2).join(" ")), ["E6002: Cannot", "names below"]);
 });
 
-Deno.test("spokes check refuses a folder, a hook or an authority's root that is not there", async () => {
+Deno.test("spokes check refuses a folder, a hook or an authority's root that is not there, or is none", async () => {
   await using server = await place();
+  await Deno.writeTextFile(
+    `${server.folder}/text.pem`,
+    "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+  );
   for (
     const [settings, fault] of [
       ["certificates: no", /E6002: Cannot read the certificates in ".*no"/],
       ["acme: {dns_hook: no.sh}", /the DNS hook ".*no\.sh" cannot be run/],
       ["acme: {ca: no.pem}", /E6002: Cannot read .*no\.pem/],
+      ["acme: {ca: text.pem}", /E6002: Cannot use .*text\.pem as acme\.ca: it holds no certificate in PEM/],
     ] as const
   ) {
     await Deno.writeTextFile(server.config, `domain: example.com\n${settings}\n`, { mode: 0o600 });

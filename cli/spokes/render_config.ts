@@ -54,6 +54,7 @@ tls:
 #   email: you@${values.domain}
 #   ca: authority.pem # for a private authority: the root certificate of its own HTTPS
 #   dns_hook: dns-hook.sh # a program that sets DNS records; with it *.${values.domain} has a certificate too
+#   dns_check: on # wait until the zone's name servers have the record; off, or the ones to ask: [10.0.0.2, "10.0.0.3:5353"]
 #   eab: # for authorities that know their customers: what they gave out
 #     key_id: id-from-the-authority
 #     hmac_key: key-from-the-authority

@@ -13,7 +13,7 @@ function parse(text: string): ServerConfig {
 function uncommented(text: string): string {
   const keys =
     "hostname|address|public_port|certificate|key|bind|ports|listen|trusted_proxies|drain|log|limits|level|format|" +
-    "certificates|acme|directory|email|ca|dns_hook|eab|key_id|hmac_key|proxy_protocol|from|domains|resolvers|without_proof|mesh|allow|policy|" +
+    "certificates|acme|directory|email|ca|dns_hook|dns_check|eab|key_id|hmac_key|proxy_protocol|from|domains|resolvers|without_proof|mesh|allow|policy|" +
     "socks|tls_listen|connect|connect_tls_listen";
   const limits = LIMIT_KEYS.map(({ key }) => key).join("|");
   return text.replace(new RegExp(`^( *)# ( *(?:${keys}|${limits}):| *- \\{)`, "gm"), "$1$2");

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { acmeDirectory } from "../../net/acme/acme_directories.ts";
 import { checkHook } from "../../net/acme/run_hook.ts";
+import { holdsCertificate } from "../../net/certificate.ts";
 import type { CertificatePaths } from "../../server/certificates/certificate_files.ts";
 import type { ListenAddress, ServerAcmeOptions, ServerOptions } from "../../server/options.ts";
 import { CodedError } from "../../protocol/errors.ts";
@@ -82,15 +83,16 @@ async function certificatesFolderOf({ folder, config }: LoadedServerConfig): Pro
 
 async function acmeOf({ folder, config }: LoadedServerConfig): Promise<ServerAcmeOptions | undefined> {
   if (config.acme === undefined) return undefined;
-  const { directory, email, ca, eab, dns_hook: hook } = config.acme;
+  const { directory, email, ca, eab, dns_hook: hook, dns_check: dnsCheck } = config.acme;
   const dnsHook = hook === undefined ? undefined : resolve(folder, hook);
   if (dnsHook !== undefined) await checkHook(dnsHook);
   return {
     directory: acmeDirectory(directory ?? "letsencrypt")!,
     ...(email === undefined ? {} : { email }),
-    ...(ca === undefined ? {} : { ca: await readPem(resolve(folder, ca)) }),
+    ...(ca === undefined ? {} : { ca: await readRoot(resolve(folder, ca)) }),
     ...(eab === undefined ? {} : { eab: { keyId: eab.key_id, hmacKey: eab.hmac_key } }),
     ...(dnsHook === undefined ? {} : { dnsHook }),
+    ...(dnsCheck === undefined ? {} : { dnsCheck }),
   };
 }
 
@@ -100,12 +102,17 @@ function pathsOf({ folder, config }: LoadedServerConfig): CertificatePaths | und
   return { certificateFile: resolve(folder, certificate), keyFile: resolve(folder, key) };
 }
 
-async function readPem(path: string): Promise<string> {
+/** Of a private authority; the runtime would trust nobody more by a file without one, and say nothing. */
+async function readRoot(path: string): Promise<string> {
+  let text: string;
   try {
-    return await Deno.readTextFile(path);
+    text = await Deno.readTextFile(path);
   } catch (cause) {
     throw new CodedError("CERTIFICATE_INVALID", `Cannot read ${path}: ${reasonOf(cause)}`, { cause });
   }
+  if (holdsCertificate(text)) return text;
+  const what = `Cannot use ${path} as acme.ca: it holds no certificate in PEM`;
+  throw new CodedError("CERTIFICATE_INVALID", `${what}; it must be the root certificate of the authority's own HTTPS`);
 }
 
 function reasonOf(error: unknown): string {

@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto";
+import { holdsCertificate } from "../certificate.ts";
 import { AcmeError } from "./acme_error.ts";
 
 /** How a CA is reached. */
@@ -39,7 +39,10 @@ export class AcmeTransport implements Disposable {
 
   /** @throws {AcmeError} CERTIFICATE_INVALID when `ca` is no certificate */
   constructor({ ca, timeoutMs = TIMEOUT_MS }: AcmeTransportOptions) {
-    if (ca !== undefined) requireCertificate(ca);
+    // The runtime would trust nobody more, and say nothing.
+    if (ca !== undefined && !holdsCertificate(ca)) {
+      throw new AcmeError("CERTIFICATE_INVALID", "the CA certificate configured for ACME (acme.ca) is not PEM");
+    }
     this.#client = Deno.createHttpClient(ca === undefined ? {} : { caCerts: [ca] });
     this.#timeoutMs = timeoutMs;
   }
@@ -100,15 +103,6 @@ function rootMessage(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error.cause instanceof Error) return rootMessage(error.cause);
   return error.message.replace(/^error sending request for url \([^)]*\): /, "");
-}
-
-/** The runtime would trust nobody more, and say nothing. */
-function requireCertificate(pem: string): void {
-  try {
-    new X509Certificate(pem);
-  } catch (cause) {
-    throw new AcmeError("CERTIFICATE_INVALID", "the CA certificate configured for ACME is not PEM", { cause });
-  }
 }
 
 async function readText(response: Response): Promise<string> {

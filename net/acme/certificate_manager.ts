@@ -1,17 +1,19 @@
 import { CodedError } from "../../protocol/errors.ts";
 import type { CertificatePair } from "../certificate.ts";
 import { type Logger, SILENT } from "../log.ts";
-import { accountKey } from "./account_key.ts";
-import { type AcmeError, forNames } from "./acme_error.ts";
+import { accountKey, accountPath } from "./account_key.ts";
+import { AcmeError, forNames } from "./acme_error.ts";
 import type { AcmeAccount } from "./acme_session.ts";
 import { AcmeTransport } from "./acme_transport.ts";
 import { caFolder } from "./ca_folder.ts";
 import { CertificateFiles } from "./certificate_files.ts";
 import type { Challenges } from "./challenges.ts";
+import { type FailedOrder, FailedOrders, fingerprint, isFree } from "./failed_orders.ts";
 import { orderCertificate } from "./order_certificate.ts";
+import { readPrivateFile } from "./private_file.ts";
 import type { DnsPublisher } from "./proof.ts";
 import { fetchRenewalInfo, renewalId } from "./renewal_info.ts";
-import { type CertificateOrder, type FailedOrders, WantedCertificate } from "./wanted_certificate.ts";
+import { type CertificateOrder, type Failures, WantedCertificate } from "./wanted_certificate.ts";
 
 /** How certificates are had from a CA. */
 export interface CertificateManagerOptions extends Omit<AcmeAccount, "accountKey"> {
@@ -52,10 +54,12 @@ export class CertificateManager implements AsyncDisposable {
   readonly #now: () => number;
   readonly #folder: string;
   readonly #files: CertificateFiles;
+  readonly #failed: FailedOrders;
+  #failedLoaded: Promise<void> | undefined;
   readonly #wanted = new Map<string, WantedCertificate>();
   readonly #stop = new AbortController();
   /** What failed and is not wanted at the moment: who comes and goes does not ask the CA more often. */
-  readonly #notWanted = new Map<string, FailedOrders>();
+  readonly #notWanted = new Map<string, Failures>();
   #current: WantedCertificate | undefined;
   /** The time at the last look. */
   #lookedAt = -Infinity;
@@ -69,6 +73,7 @@ export class CertificateManager implements AsyncDisposable {
     this.#log = options.log ?? SILENT;
     this.#now = options.now ?? Date.now;
     this.#files = new CertificateFiles(this.#folder);
+    this.#failed = new FailedOrders(this.#folder);
   }
 
   /**
@@ -118,18 +123,47 @@ export class CertificateManager implements AsyncDisposable {
   async #load(certificate: WantedCertificate): Promise<void> {
     const { names } = certificate;
     const stored = await this.#files.load(names, this.#now());
+    const before = certificate.failed === undefined ? await this.#failedBefore(certificate) : undefined;
     if (certificate.stop.signal.aborted) return;
+    if (before !== undefined) certificate.goesOn(before);
     if (stored.kind === "usable") {
       certificate.isStored(stored.pair, this.#now());
-      return this.#handOut(names, stored.pair);
+      this.#handOut(names, stored.pair);
+    } else {
+      if (stored.kind === "broken") {
+        this.#log.warn("stored certificate not used", { names: names.join(", "), reason: stored.error.message });
+      }
+      certificate.isMissing(this.#now());
     }
-    if (stored.kind === "broken") {
-      this.#log.warn("stored certificate not used", { names: names.join(", "), reason: stored.error.message });
+    if (before !== undefined && before.retryAt > this.#now()) {
+      this.#tellFailure("certificate order waits", names, new AcmeError(before.kind, before.message), before);
     }
-    certificate.isMissing(this.#now());
   }
 
-  #remember(key: string, failed: FailedOrders | undefined): void {
+  /** What failed of it before this process began. */
+  async #failedBefore(certificate: WantedCertificate): Promise<FailedOrder | undefined> {
+    await (this.#failedLoaded ??= this.#loadFailed());
+    return this.#failed.get(this.#files.pathOf(certificate.names), await this.#fingerprintOf(certificate));
+  }
+
+  /** A file that cannot be used is as none. */
+  async #loadFailed(): Promise<void> {
+    try {
+      await this.#failed.load(this.#now());
+    } catch (error) {
+      this.#log.warn("failed orders not read", { reason: error instanceof Error ? error.message : String(error) });
+    }
+  }
+
+  /** Whoever changes one of these may have mended what failed. */
+  async #fingerprintOf({ types }: WantedCertificate): Promise<string> {
+    const { email, eab, ca } = this.#options;
+    // One that cannot be read is told of by the order.
+    const account = await readPrivateFile(accountPath(this.#folder)).catch(() => null);
+    return fingerprint(types, email, eab, ca, account);
+  }
+
+  #remember(key: string, failed: Failures | undefined): void {
     if (failed === undefined) return;
     this.#notWanted.set(key, failed);
     const [oldest] = this.#notWanted.keys();
@@ -166,11 +200,12 @@ export class CertificateManager implements AsyncDisposable {
       const pair = await this.#issue(certificate, signal);
       await this.#save(names, pair);
       certificate.isIssued(pair, this.#now());
+      await this.#keep(() => this.#failed.delete(this.#files.pathOf(names)));
       if (signal.aborted) return;
       this.#progress(names, `issued until ${pair.notAfter.toISOString()}`);
       this.#handOut(names, pair);
     } catch (error) {
-      if (!signal.aborted) this.#fail(certificate, error);
+      if (!signal.aborted) await this.#fail(certificate, error);
     } finally {
       this.#current = undefined;
     }
@@ -203,18 +238,50 @@ export class CertificateManager implements AsyncDisposable {
   }
 
   /** With a CA that is out of reach, everything that is due has failed: one long wait for it is enough. */
-  #fail(certificate: WantedCertificate, error: unknown): void {
+  async #fail(certificate: WantedCertificate, error: unknown): Promise<void> {
     const now = this.#now();
     const unreachable = error instanceof CodedError && error.kind === "ACME_UNREACHABLE";
     const others = unreachable ? [...this.#wanted.values()].filter(({ dueAt }) => dueAt <= now) : [];
     for (const failed of new Set([certificate, ...others])) {
-      const { names } = failed;
-      const told = forNames(names, error);
-      const retryAt = new Date(failed.hasFailed(now, told.retryAfterMs));
-      const fields = { names: names.join(", "), code: told.code, reason: told.message, retryAt: retryAt.toISOString() };
-      this.#log.warn("certificate order failed", fields);
-      this.#tell(() => this.#options.onFailure?.({ name: names[0] ?? "", names, error: told, retryAt }));
+      const told = forNames(failed.names, error);
+      const retryAt = failed.hasFailed(now, told.retryAfterMs);
+      const { failures = 1 } = failed.failed ?? {};
+      // Whom nobody reached has counted nothing, unless the answer was to wait.
+      const isKept = !unreachable || told.retryAfterMs !== undefined;
+      if (isKept) await this.#keepFailed(failed, told, { failures, failedAt: now, retryAt });
+      const hinted = { failures: isKept ? failures : 0, retryAt };
+      this.#tellFailure("certificate order failed", failed.names, told, hinted);
     }
+  }
+
+  #keepFailed(
+    certificate: WantedCertificate,
+    { kind, message }: AcmeError,
+    when: Pick<FailedOrder, "failures" | "failedAt" | "retryAt">,
+  ): Promise<void> {
+    return this.#keep(async () => {
+      const about = await this.#fingerprintOf(certificate);
+      await this.#failed.set(this.#files.pathOf(certificate.names), { ...when, kind, message, about });
+    });
+  }
+
+  /** A full disk ends nothing: then a restart asks the CA once more. */
+  async #keep(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.#log.warn("failed orders not stored", { reason: error instanceof Error ? error.message : String(error) });
+    }
+  }
+
+  #tellFailure(event: string, names: readonly string[], error: AcmeError, { failures, retryAt }: Failures): void {
+    const isRestartEnough = failures === 0 || isFree({ failures, kind: error.kind });
+    this.#log.warn(event, {
+      ...{ names: names.join(", "), code: error.code, reason: error.message },
+      retryAt: new Date(retryAt).toISOString(),
+      hint: `to try at once, ${isRestartEnough ? "" : `remove ${this.#failed.path} and `}restart`,
+    });
+    this.#tell(() => this.#options.onFailure?.({ name: names[0] ?? "", names, error, retryAt: new Date(retryAt) }));
   }
 
   /** Asks the CA when it would like to replace the certificate; its silence changes nothing. */

@@ -456,3 +456,71 @@ Deno.test("a CA's wish to wait is heeded", async () => {
   assert.equal(desk.failures[0]?.error.kind, "ACME_RATE_LIMITED");
   assert.ok(desk.failures[0]!.retryAt.getTime() - Date.now() > 7_100_000);
 });
+
+/** How often a manager that begins anew in the folder has an order fail at once; null when it waits. */
+async function startAnew(options: Partial<CertificateManagerOptions> & { ca?: string }): Promise<Failure | null> {
+  await using desk = new Desk(options);
+  await desk.manager.want([A]);
+  const [waits] = desk.failures;
+  if (waits !== undefined) {
+    // It is told at once, and nothing is asked.
+    assert.deepEqual(desk.steps, []);
+    return null;
+  }
+  await desk.until(() => desk.failures.length === 1, "the failure");
+  return desk.failures[0] ?? null;
+}
+
+Deno.test("what fails is not ordered again by restarts for ever; a person or another configuration makes it so", async () => {
+  // Its answer to everything is an order's refusal.
+  await using ca = await startFakeCa(() => Response.json({}, { status: 403 }));
+  const folder = await Deno.makeTempDir();
+  const options = { directory: `${ca.origin}/dir`, ca: ca.ca, folder };
+  const file = join(caFolder(folder, options.directory), "failed.json");
+  const waitOf = (failure: Failure | null) => Math.round(((failure?.retryAt.getTime() ?? 0) - Date.now()) / 60_000);
+  // The first restart is free, and the ladder goes on.
+  assert.equal(waitOf(await startAnew(options)), 1);
+  assert.equal(Deno.statSync(file).mode! & 0o777, 0o600);
+  const second = waitOf(await startAnew(options));
+  assert.ok(second >= 5 && second <= 6, `${second}`);
+  const asked = ca.asked.length;
+  {
+    await using desk = new Desk(options);
+    await desk.manager.want([A, B]);
+    // The other name has nothing to do with it.
+    await desk.until(() => desk.failures.some(({ names }) => names[0] === "b.example.com"), "the other's failure");
+    const [{ names, error, retryAt } = assert.fail()] = desk.failures;
+    assert.deepEqual([names, error.kind], [A.names, "ACME_REFUSED"]);
+    assert.match(error.message, /^Cannot get a certificate for a\.example\.com: the CA .* refuses/);
+    assert.ok(retryAt.getTime() > Date.now() + 3 * 60_000);
+    const hints = desk.warnings.map(({ hint }) => hint);
+    assert.deepEqual(hints, [`to try at once, remove ${file} and restart`, "to try at once, restart"]);
+    // When the time has come, the third step.
+    desk.ahead = 10 * 60_000;
+    await desk.until(() => desk.failures.filter(({ names }) => names[0] === "a.example.com").length === 2, "the third");
+    const third = desk.failures.findLast(({ names }) => names[0] === "a.example.com")!;
+    assert.ok(third.retryAt.getTime() - desk.ahead - Date.now() > 14 * 60_000);
+  }
+  assert.ok(ca.asked.length > asked);
+  // By a clock that is right again it waits no longer than it would have.
+  assert.equal(await startAnew(options), null);
+  assert.equal(waitOf(await startAnew({ ...options, email: "me@example.com" })), 1, "another account");
+  await Deno.remove(file);
+  assert.equal(waitOf(await startAnew(options)), 1);
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("a restart asks again at once when nobody was reached, but not when the CA asked to wait", async () => {
+  const folder = await Deno.makeTempDir();
+  for (let start = 0; start < 4; start++) {
+    assert.equal((await startAnew({ directory: NO_CA, folder }))?.error.kind, "ACME_UNREACHABLE");
+  }
+  await using ca = await startFakeCa(() => Response.json({}, { status: 429, headers: { "retry-after": "7200" } }));
+  const options = { directory: `${ca.origin}/dir`, ca: ca.ca, folder };
+  assert.equal((await startAnew(options))?.error.kind, "ACME_RATE_LIMITED");
+  assert.equal(await startAnew(options), null);
+  // A file that is damaged or others may write is as none.
+  await Deno.writeTextFile(join(caFolder(folder, options.directory), "failed.json"), "{");
+  assert.equal((await startAnew(options))?.error.kind, "ACME_RATE_LIMITED");
+  await Deno.remove(folder, { recursive: true });
+});

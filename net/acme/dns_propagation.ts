@@ -139,5 +139,8 @@ function notSeen(record: string, servers: readonly NameServer[], timeoutMs: numb
   const what = `the hook ended well, but the TXT record ${record} was not seen within ${
     timeoutMs / 1000
   } s (asked: ${asked})`;
-  return new AcmeError("DNS_HOOK_FAILED", `${what}; check that the hook writes into the zone that is delegated`);
+  return new AcmeError(
+    "DNS_HOOK_FAILED",
+    `${what}; check that the hook writes into the zone that is delegated, or that these are the servers to ask (acme.dns_check)`,
+  );
 }

@@ -17,7 +17,7 @@ export async function preparePrivateFolder(folder: string): Promise<void> {
 }
 
 /** Reads a file that holds a key; null when there is none. @throws {CodedError} STATE_UNAVAILABLE, also when others may open it */
-export function readPrivateFile(path: string): Promise<string | null> {
+export function readPrivateFile(path: string, maxBytes: number = MAX_FILE_BYTES): Promise<string | null> {
   return guard(path, async () => {
     try {
       // Not through a link, and of the file that is then open: what is checked is what is read.
@@ -25,7 +25,7 @@ export function readPrivateFile(path: string): Promise<string | null> {
       using file = await Deno.open(path, { read: true });
       const info = await file.stat();
       if (isOpenTo(info, OTHERS)) throw new Error("others may open it; run chmod 600");
-      if (info.size > MAX_FILE_BYTES) throw new Error(`it is larger than ${MAX_FILE_BYTES} bytes`);
+      if (info.size > maxBytes) throw new Error(`it is larger than ${maxBytes} bytes`);
       return await new Response(file.readable).text();
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return null;

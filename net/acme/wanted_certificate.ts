@@ -19,7 +19,7 @@ const MIN_REST_MS = 10_000;
 const ASK_AGAIN_MS = 6 * 3_600_000;
 
 /** Orders that failed in a row, and when the next may be made, ms since the epoch. */
-export interface FailedOrders {
+export interface Failures {
   readonly failures: number;
   readonly retryAt: number;
 }
@@ -41,7 +41,7 @@ export class WantedCertificate {
   #retryAt: number;
 
   /** `before`: what was kept of it when it was not wanted for a while. */
-  constructor({ names, challenge }: CertificateOrder, before: FailedOrders = { failures: 0, retryAt: -Infinity }) {
+  constructor({ names, challenge }: CertificateOrder, before: Failures = { failures: 0, retryAt: -Infinity }) {
     this.names = names;
     this.#types = challenge;
     this.#failures = before.failures;
@@ -57,8 +57,14 @@ export class WantedCertificate {
   }
 
   /** Undefined when the last order did not fail. */
-  get failed(): FailedOrders | undefined {
+  get failed(): Failures | undefined {
     return this.#failures === 0 ? undefined : { failures: this.#failures, retryAt: this.#retryAt };
+  }
+
+  /** It failed before this process began. To be told before it is known what is stored. */
+  goesOn({ failures, retryAt }: Failures): void {
+    this.#failures = failures;
+    this.#retryAt = retryAt;
   }
 
   /** There is one on the disk. */

@@ -129,14 +129,14 @@ export class ServerCertificates implements AsyncDisposable {
   /** Begins to get certificates: to be called when the edges listen, since the authority looks there. */
   async start(): Promise<void> {
     const { acme, stateDir, log } = this.#options;
-    if (acme === undefined || stateDir === undefined) return;
+    if (acme === undefined || stateDir === undefined) return this.#warnOfNames();
     const { CertificateManager } = await import("../../net/acme/certificate_manager.ts");
-    const { dnsHook, directory = ACME_DIRECTORIES.letsencrypt, ...account } = acme;
+    const { dnsHook, dnsCheck, directory = ACME_DIRECTORIES.letsencrypt, ...account } = acme;
     this.#manager = this.#stack.use(
       new CertificateManager({
         ...account,
         ...{ directory, log, challenges: this.challenges, folder: join(stateDir, "acme") },
-        ...(dnsHook === undefined ? {} : { dnsHook: await this.#dnsHook(dnsHook) }),
+        ...(dnsHook === undefined ? {} : { dnsHook: await this.#dnsHook(dnsHook, dnsCheck) }),
         onCertificate: ({ names, pair }) => this.#onIssued(names, pair),
         onFailure: ({ names, error, retryAt }) => {
           const message = `${error.message}; next try at ${retryAt.toISOString()}`;
@@ -232,11 +232,18 @@ export class ServerCertificates implements AsyncDisposable {
     watched.watch();
   }
 
-  async #dnsHook(path: string): Promise<import("../../net/acme/dns_hook.ts").DnsHook> {
+  async #dnsHook(
+    path: string,
+    check: ServerAcmeOptions["dnsCheck"],
+  ): Promise<import("../../net/acme/dns_hook.ts").DnsHook> {
     const { DnsHook } = await import("../../net/acme/dns_hook.ts");
     const { resolvers: [resolver] = [], log } = this.#options;
-    const lookup = resolver === undefined ? undefined : lookupBy(parseResolver(resolver));
-    return new DnsHook({ path, log, ...(lookup === undefined ? {} : { propagation: { lookup } }) });
+    if (check === false) return new DnsHook({ path, log, propagation: "skip" });
+    const propagation = {
+      ...(resolver === undefined ? {} : { lookup: lookupBy(parseResolver(resolver)) }),
+      ...(check === undefined ? {} : { nameServers: check.map(parseResolver) }),
+    };
+    return new DnsHook({ path, log, propagation });
   }
 
   #check(): Promise<void> {

@@ -108,6 +108,18 @@ Deno.test("without a state folder a given certificate serves both names of the e
   assert.deepEqual(said, []);
 });
 
+Deno.test("without an authority too it is said that names of tunnels have no certificate, unless they have", async () => {
+  await using folders = new Folders();
+  const said: unknown[] = [];
+  const log: Logger = { ...SILENT, warn: (_event, { names } = {}) => void said.push(names) };
+  for (const certificate of [await testCertificate(HOSTNAME), await testCertificate(`*.${DOMAIN}`)]) {
+    folders.put("a.pem", certificate);
+    await using certificates = await open({ folder: folders.certificates, log });
+    await certificates.start();
+  }
+  assert.deepEqual(said, [`*.${DOMAIN}`]);
+});
+
 Deno.test("a given certificate that is expired or for another name is told, and served all the same", async () => {
   const said: unknown[] = [];
   const log: Logger = { ...SILENT, error: (_event, { code } = {}) => void said.push(code) };
@@ -222,14 +234,29 @@ exec curl -sSf -d "{\\"host\\": \\"$2.\\", \\"value\\": \\"$3\\"}" ${dnsApi}/$do
     return path;
   }
 
-  async open(options: Partial<ServerCertificatesOptions> & { hook?: string } = {}): Promise<ServerCertificates> {
+  /** Where its records are asked for. */
+  get dns(): string {
+    const { ipAddr, port } = this.#pebble.dns;
+    return `${ipAddr}:${port}`;
+  }
+
+  async open(
+    { hook, dnsCheck, ...options }: Partial<ServerCertificatesOptions> & {
+      hook?: string;
+      dnsCheck?: false | readonly string[];
+    } = {},
+  ): Promise<ServerCertificates> {
     const { folders, said } = this;
     const say = (event: string, fields: LogFields = {}) => void said.push({ event, fields });
-    const { directory, ca, dns } = this.#pebble;
+    const { directory, ca } = this.#pebble;
     this.certificates = await open({
-      ...{ stateDir: folders.state, folder: folders.certificates, resolvers: [`${dns.ipAddr}:${dns.port}`] },
+      ...{ stateDir: folders.state, folder: folders.certificates, resolvers: [this.dns] },
       log: { debug() {}, info: say, warn: say, error: say },
-      acme: { directory, ca, ...(options.hook === undefined ? {} : { dnsHook: options.hook }) },
+      acme: {
+        ...{ directory, ca },
+        ...(hook === undefined ? {} : { dnsHook: hook }),
+        ...(dnsCheck === undefined ? {} : { dnsCheck }),
+      },
       ...options,
     });
     return this.certificates;
@@ -295,6 +322,20 @@ programTest("with a DNS hook there is a wildcard for the domain, and the host na
   assert.equal(certificates.lookup(HOSTNAME), pair);
   assert.equal(certificates.lookup(DOMAIN), pair);
 });
+
+for (const isSkipped of [true, false]) {
+  programTest(`the record of a private zone is ${isSkipped ? "not looked for" : "looked for at the servers named"}`, [
+    ...PEBBLE_PROGRAMS,
+    "curl",
+  ], async () => {
+    await using ca = await Ca.start();
+    // The system's resolver knows nothing of the zone.
+    const options = { hook: ca.hook(), resolvers: [], dnsCheck: isSkipped ? false as const : [ca.dns] };
+    await using certificates = await ca.open(options);
+    await certificates.start();
+    await certificateOf(certificates, `x.${DOMAIN}`);
+  });
+}
 
 programTest(
   "nothing is ordered for names that the operator's folder has, until that has gone",

@@ -152,6 +152,8 @@ export class WatchedCertificates implements AsyncDisposable {
             file,
             ...pair === undefined ? {} : factsOf(pair),
             ...fault === undefined ? {} : { code: fault.code, reason: fault.message },
+            // A fault beside a pair: that is what the file held before.
+            ...fault === undefined || pair === undefined ? {} : { hint: "the one before goes on to serve" },
           }));
       }
     }

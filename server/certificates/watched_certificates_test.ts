@@ -137,6 +137,7 @@ Deno.test("a bad file is told once for each change, and the others are used", as
   for (const { fields } of setup.said.filter(({ event }) => event === "certificate not used")) {
     assert.equal(fields.code, "E6002");
     assert.match(String(fields.reason), new RegExp(`"[^"]*${fields.file}"`));
+    assert.equal(fields.hint, undefined);
   }
   assert.match(setup.entry("alone.crt").fault!.message, /there is no key in it or beside it/);
   assert.match(setup.entry("wrong.crt").fault!.message, /does not belong/);
@@ -160,6 +161,7 @@ Deno.test("a half-written pair leaves the last good one in use until it is whole
   for (const half of ["", second.certificate.slice(0, 200), second.certificate]) {
     setup.write("a.crt", half);
     assert.deepEqual(await setup.look(), ["certificate not used: a.crt"]);
+    assert.equal(setup.said.at(-1)?.fields.hint, "the one before goes on to serve");
     assert.deepEqual(await setup.look(), []);
     assert.equal(setup.entry("a.crt").pair, pair);
   }
