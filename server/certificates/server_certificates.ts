@@ -305,7 +305,9 @@ export class ServerCertificates implements AsyncDisposable {
     const { domain, acme, log } = this.#options;
     const wildcard = `*.${domain}`;
     if (acme?.dnsHook !== undefined || this.#isCovered(wildcard, ["given", "folder"])) return;
-    log.warn("names of tunnels have no certificate", {
+    // Who tries things out on one machine has asked for no certificates.
+    const isTrial = acme === undefined && (domain === "localhost" || domain.endsWith(".localhost"));
+    log[isTrial ? "debug" : "warn"]("names of tunnels have no certificate", {
       names: wildcard,
       hint: "acme.dns_hook, or a wildcard of your own",
     });
