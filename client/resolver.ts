@@ -37,7 +37,8 @@ export class Resolver {
 
   /**
    * Takes the whole new set of rules, or none of it; gives what the server is to publish.
-   * @throws {CodedError} TARGET_INVALID, RULE_INVALID, OPTION_NEEDS_PLAINTEXT
+   * What nobody could be let in by (a password hash, a network, an option that needs plaintext) closes its own rule.
+   * @throws {CodedError} TARGET_INVALID, RULE_INVALID
    */
   set(rules: readonly ClientRule[], hostname: string): Rule[] {
     const wanted = new Map<string, ResolvedRule>();
@@ -86,9 +87,10 @@ export class Resolver {
     return new Map(rules);
   }
 
-  /** The site of a rule whose TLS ends here. */
+  /** The site of a rule whose TLS ends here, while the rule is open: also for connections that were there before it was closed. */
   site(rule: string): TlsSite | undefined {
-    return siteOf(this.#entries.get(rule));
+    const entry = this.#entries.get(rule);
+    return entry === undefined || faultOf(entry) !== undefined ? undefined : siteOf(entry);
   }
 
   /** @throws {CodedError} NO_SUCH_RULE, or why the rule is closed */
@@ -115,7 +117,9 @@ export class Resolver {
       [...wanted].map(([id, rule]) => [id, makeEntry(rule, { ...parts, before: before.get(id) })]),
     );
     this.#checks.keep();
-    for (const [id, entry] of before) if (siteOf(entry) !== this.site(id)) siteOf(entry)?.close();
+    for (const [id, entry] of before) {
+      if (siteOf(entry) !== siteOf(this.#entries.get(id))) siteOf(entry)?.close();
+    }
   }
 }
 

@@ -48,9 +48,12 @@ export function wantsAuthority({ published }: ResolvedRule): boolean {
 
 /** A rule with all that it needs on this side; what a rule had before it keeps, as far as it is still the same. */
 export function makeEntry(resolved: ResolvedRule, parts: EntryParts): RuleEntry {
-  const { rule, published, destination, tls, folder } = resolved;
-  const folders = folder === undefined ? [] : [parts.checks.folder(folder)];
-  const plain = { published, destination, tls: undefined, challenges: undefined, checks: folders, origin: undefined };
+  const { rule, published, destination, tls, folder, fault } = resolved;
+  const checks = [
+    ...(fault === undefined ? [] : [brokenFor(fault)]),
+    ...(folder === undefined ? [] : [parts.checks.folder(folder)]),
+  ];
+  const plain = { published, destination, tls: undefined, challenges: undefined, checks, origin: undefined };
   if (rule.kind !== "http" || published.kind !== "http") return plain;
   const origin = nextOrigin(parts.before?.origin, rule, published);
   const entry = {
@@ -61,6 +64,11 @@ export function makeEntry(resolved: ResolvedRule, parts: EntryParts): RuleEntry 
   };
   if (tls === undefined) return entry;
   return tls.end === "target" ? { ...entry, tls: tls.destination } : endTls(entry, { tls, parts });
+}
+
+/** What only an edit of the rule makes good. */
+function brokenFor(fault: CodedError): RuleCheck {
+  return { fault, look: () => Promise.resolve() };
 }
 
 /** Why a rule is closed. */

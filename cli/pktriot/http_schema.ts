@@ -1,10 +1,10 @@
 import { z } from "zod";
 import { parseTarget } from "../../client/target.ts";
-import { parsePasswordHash } from "../../net/password.ts";
 import { isFieldValue, isToken } from "../../protocol/http/field.ts";
 import { isHostName } from "../../protocol/host_name.ts";
 import { httpOptionsSchema } from "../../protocol/http_options.ts";
 import { checked } from "../checked_schema.ts";
+import { looseText } from "../loose_text_schema.ts";
 import { parseSize } from "../parse_size.ts";
 import { firewallSchema } from "./firewall_schema.ts";
 import { serviceSchema } from "./service_schema.ts";
@@ -23,7 +23,7 @@ const FIXED_FIELDS: ReadonlySet<string> = new Set([
 const userSchema = z.strictObject({
   user: checked(z.string(), checkUser),
   /** Made by `pktriot route http add --basic-auth`. */
-  hash: checked(z.string(), parsePasswordHash),
+  hash: looseText,
 });
 
 const url = checked(z.string(), checkUrl);
