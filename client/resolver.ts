@@ -1,14 +1,18 @@
 import { CodedError } from "../protocol/errors.ts";
-import { type Rule, ruleId } from "../protocol/rule.ts";
+import { type HttpRule, type Rule, ruleId } from "../protocol/rule.ts";
 import type { StreamOpen } from "../protocol/stream_message.ts";
 import type { AcmeCertificates } from "./certificates/acme_certificates.ts";
+import { expiryWarning, withExpiry } from "./certificates/expiry.ts";
 import { defaultPage } from "./default_page.ts";
 import type { HandlerDestination, SocketDestination } from "./destination.ts";
 import type { ClientHttpRule, ClientRule } from "./options.ts";
 import { type ResolvedRule, resolveRule } from "./resolve_rule.ts";
 import { type CertificateFileEvents, RuleChecks } from "./rule_checks.ts";
-import { faultOf, makeEntry, type RuleEntry, siteOf, wantsAuthority } from "./rule_entry.ts";
+import { faultOf, makeEntry, type RuleEntry, siteOf, wantsAuthority, warningOf } from "./rule_entry.ts";
 import type { TlsSite } from "./tls_site.ts";
+
+/** So much of a reason the server takes. */
+const MAX_MESSAGE_CHARACTERS = 1024;
 
 /** Where a stream goes on this side. */
 export type Destination =
@@ -60,13 +64,17 @@ export class Resolver {
     return [...this.#entries.values()].map((entry) => {
       const { published } = entry;
       const fault = faultOf(entry);
-      if (fault !== undefined) {
-        return { ...published, fault: { code: fault.code, message: fault.message.slice(0, 1024) } };
-      }
-      if (published.kind !== "http" || published.acme !== true) return published;
-      const warning = this.#acme?.troubleOf(published.domain);
-      return warning === undefined ? published : { ...published, warning };
+      return fault === undefined
+        ? { ...published, ...this.#certificateFacts(entry) }
+        : { ...published, fault: wireOf(fault) };
     });
+  }
+
+  /** What of {@link published} changes by itself, as text that can be compared. */
+  condition(): string {
+    return JSON.stringify(
+      [...this.#entries].map(([id, entry]) => [id, faultOf(entry)?.message, this.#certificateFacts(entry)]),
+    );
   }
 
   /** Looks at what rules depend on; gives the rules that were closed or opened by it. Never rejects. */
@@ -110,6 +118,20 @@ export class Resolver {
     for (const entry of this.#entries.values()) siteOf(entry)?.close();
   }
 
+  /** How the certificate fares with which the TLS of a rule ends here. */
+  #certificateFacts(entry: RuleEntry): Pick<HttpRule, "warning" | "notAfter"> {
+    const site = siteOf(entry);
+    if (site === undefined) return {};
+    const { certificate: pair } = site;
+    const expiry = pair === undefined ? undefined : expiryWarning(pair);
+    const trouble = wantsAuthority(entry) ? this.#acme?.troubleOf(site.domain) : warningOf(entry);
+    const warning = trouble === undefined ? expiry : withExpiry(trouble, expiry);
+    return {
+      ...(pair === undefined ? {} : { notAfter: pair.notAfter.toISOString() }),
+      ...(warning === undefined ? {} : { warning: wireOf(warning) }),
+    };
+  }
+
   #take(wanted: ReadonlyMap<string, ResolvedRule>): void {
     const before = this.#entries;
     const parts = { checks: this.#checks, acme: this.#acme };
@@ -135,6 +157,10 @@ function destinationOf(entry: RuleEntry, protocol: StreamOpen["protocol"]): Dest
     default:
       return protocol satisfies never;
   }
+}
+
+function wireOf({ code, message }: CodedError): { code: string; message: string } {
+  return { code, message: message.slice(0, MAX_MESSAGE_CHARACTERS) };
 }
 
 function defaultRule(hostname: string): ClientHttpRule {

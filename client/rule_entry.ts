@@ -42,7 +42,7 @@ export interface EntryParts {
 }
 
 /** Whether the certificate of a rule comes from an authority. */
-export function wantsAuthority({ published }: ResolvedRule): boolean {
+export function wantsAuthority({ published }: Pick<ResolvedRule, "published">): boolean {
   return published.kind === "http" && published.acme === true;
 }
 
@@ -74,6 +74,11 @@ function brokenFor(fault: CodedError): RuleCheck {
 /** Why a rule is closed. */
 export function faultOf({ checks }: RuleEntry): CodedError | undefined {
   return checks.find(({ fault }) => fault !== undefined)?.fault;
+}
+
+/** What is amiss with what a rule depends on although it is open. */
+export function warningOf({ checks }: RuleEntry): CodedError | undefined {
+  return checks.find(({ warning }) => warning !== undefined)?.warning;
 }
 
 /** The site of a rule whose TLS ends here. */

@@ -235,7 +235,8 @@ export class Publisher {
   #activeState(id: string, rule: Rule): RuleState {
     const { addressOf, certificates } = this.#parts;
     const address = rule.private === true ? {} : { address: addressOf(rule) };
-    const state = { id, state: "active", ...address } as const;
+    const until = rule.kind === "http" && rule.notAfter !== undefined ? { notAfter: rule.notAfter } : {};
+    const state = { id, state: "active", ...address, ...until } as const;
     if (rule.kind !== "http") return state;
     if (rule.warning !== undefined) return { ...state, ...rule.warning };
     const fault = endsHere(rule) ? certificates.faultOf(rule.domain) : undefined;
@@ -339,7 +340,7 @@ function endsHere(rule: Rule): boolean {
 /** Why a rule is closed is told once: other words for the same code are no news. */
 function isSameState(a: RuleState, b: RuleState | undefined): boolean {
   if (a.state !== b?.state || a.code !== b.code) return false;
-  return a.state === "inactive" || (a.address === b.address && a.message === b.message);
+  return a.state === "inactive" || (a.address === b.address && a.message === b.message && a.notAfter === b.notAfter);
 }
 
 function isWithin(rule: Rule, domain: string): boolean {
