@@ -57,6 +57,11 @@ export function holdsKey(text: string): boolean {
   return blocksOf(text, isKeyLabel).length > 0;
 }
 
+/** Whether the text holds a certificate in PEM. */
+export function holdsCertificate(text: string): boolean {
+  return certificateBlocks(text).length > 0;
+}
+
 /** Whether the text holds certificates in PEM, and all are of authorities. */
 export function holdsOnlyAuthorities(text: string): boolean {
   const blocks = certificateBlocks(text);
