@@ -107,6 +107,11 @@ export class Publisher {
     if (owner === undefined) names.check(tunnel.grants, rule.domain);
   }
 
+  /** Where visitors reach a rule, if it is for any. */
+  addressOf(rule: Rule): { address?: string } {
+    return rule.private === true ? {} : { address: this.#parts.addressOf(rule) };
+  }
+
   /** Withdraws a rule whose port or name the tunnel gives up; tells the client. */
   drop(id: string, error: CodedError = new CodedError("RULE_UNKNOWN", "What the rule needs was released")): void {
     const published = this.#published.get(id);
@@ -233,10 +238,9 @@ export class Publisher {
 
   /** What is told of a rule that visitors can reach, with what is amiss all the same. */
   #activeState(id: string, rule: Rule): RuleState {
-    const { addressOf, certificates } = this.#parts;
-    const address = rule.private === true ? {} : { address: addressOf(rule) };
+    const { certificates } = this.#parts;
     const until = rule.kind === "http" && rule.notAfter !== undefined ? { notAfter: rule.notAfter } : {};
-    const state = { id, state: "active", ...address, ...until } as const;
+    const state = { id, state: "active", ...this.addressOf(rule), ...until } as const;
     if (rule.kind !== "http") return state;
     if (rule.warning !== undefined) return { ...state, ...rule.warning };
     const fault = endsHere(rule) ? certificates.faultOf(rule.domain) : undefined;

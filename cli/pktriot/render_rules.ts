@@ -83,6 +83,12 @@ export function renderWarnings(states: Iterable<RuleState>, http: readonly HttpE
   });
 }
 
+/** What is unwise about a rule whatever its state: it would work all the same. */
+export function renderPlainPassword({ domain, basicAuth, redirect, private: isPrivate }: HttpEntry): string[] {
+  if (basicAuth === undefined || redirect === true || isPrivate === true) return [];
+  return [`Warning: http/${domain}: passwords travel in clear over http://; add --redirect to lead visitors to HTTPS`];
+}
+
 /** TCP rules and kept ports as the table of `info`, `start` and `ls`. */
 export function renderTcpTable(entries: readonly TcpEntry[]): string[] {
   return renderTable(
@@ -136,7 +142,11 @@ export function renderRules(
   const lines: string[] = [];
   if (http.length > 0) lines.push("HTTP rules:", ...renderHttpTable(http, states), "");
   if (tcp.length > 0) lines.push("TCP rules:", ...renderTcpTable(tcp), "");
-  const amiss = [...renderInactive(states.values()), ...renderWarnings(states.values(), http)];
+  const amiss = [
+    ...renderInactive(states.values()),
+    ...renderWarnings(states.values(), http),
+    ...http.flatMap(renderPlainPassword),
+  ];
   if (amiss.length > 0) lines.push(...amiss, "");
   const httpFirewalls = http.filter(hasFirewall).map(({ domain, firewall }) => ({ rule: domain, firewall }));
   const tcpFirewalls = tcp.filter(hasFirewall).map(({ port, firewall }) => ({ rule: port, firewall }));
