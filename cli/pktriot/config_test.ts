@@ -1,7 +1,10 @@
 import { deepEqual, equal, throws } from "node:assert/strict";
+import { Doors } from "../../client/doors/doors.ts";
 import { Resolver } from "../../client/resolver.ts";
+import { SILENT } from "../../net/log.ts";
 import { parseConfig } from "../config_text.ts";
 import { clientConfigSchema } from "./config.ts";
+import { toClientDoors } from "./to_client_doors.ts";
 import { toClientRules } from "./to_client_rules.ts";
 
 const HEAD = `version: 1
@@ -115,8 +118,8 @@ const BAD_DOORS: [name: string, text: string, message: RegExp][] = [
   ],
   ["a proxy of another kind", "proxies: {ftp: {port: 1}}", /^c\.yaml:4:11: proxies\.ftp: there is no such key/],
   [
-    "a password of a proxy in the clear",
-    "proxies: {http: {port: 1, auth: {user: a, hash: secret}}}",
+    "a proxy without a user",
+    "proxies: {http: {port: 1, auth: {hash: secret}}}",
     /^c\.yaml:4:\d+: proxies\.http\.auth/,
   ],
   ["a service name that is a domain", rule("service: a.b"), /^c\.yaml:7:12: http\.0\.service: .*not a service name/],
@@ -237,4 +240,14 @@ Deno.test("clientConfigSchema leaves hashes and networks that are none to their 
     const [hashOnly] = new Resolver().set([{ ...closed!, firewall: [] }], "calm-fox-12345.example.com");
     equal(hashOnly?.fault?.code, "E4012", bad);
   }
+});
+
+Deno.test("clientConfigSchema leaves the hash of a proxy to its door, which stays closed", async () => {
+  const config = parse("proxies: {http: {port: 1, auth: {user: a, hash: secret}}}");
+  const connect = (): never => {
+    throw new Error("nobody comes in");
+  };
+  await using doors = new Doors({ connect, log: SILENT, onStates() {}, onNotice() {} });
+  const [state] = await doors.set(toClientDoors(config));
+  deepEqual([state?.state, state?.code], ["failed", "E5011"]);
 });
