@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { CodedError } from "../protocol/errors.ts";
+import type { HttpRule } from "../protocol/rule.ts";
 import type { StreamOpen } from "../protocol/stream_message.ts";
 import type { ClientHttpRule, ClientRule, ClientTcpRule } from "./options.ts";
+import type { AcmeCertificates } from "./certificates/acme_certificates.ts";
 import { Resolver } from "./resolver.ts";
 
 const HOSTNAME = "calm-fox-12345.example.com";
@@ -164,4 +166,35 @@ Deno.test("an edit that closes a rule closes it for connections that are there a
   assert.notEqual(resolver.site(`http/${HOSTNAME}`), undefined);
   resolver.set([{ ...rule, options: { basicAuth: [{ user: "a", hash: "x" }] } }], HOSTNAME);
   assert.equal(resolver.site(`http/${HOSTNAME}`), undefined);
+});
+
+Deno.test("what a certificate authority's certificate has left, and what is amiss with the next, is told together", () => {
+  const DAY_MS = 86_400_000;
+  let trouble: CodedError | undefined = undefined;
+  const pair = { notBefore: new Date(Date.now() - 80 * DAY_MS), notAfter: new Date(Date.now() + 10 * DAY_MS) };
+  const acme = { pairOf: () => pair, troubleOf: () => trouble, challenges: undefined };
+  const resolver = new Resolver({ acme: acme as unknown as AcmeCertificates });
+  const rule = { kind: "http", target: "1", tls: { end: "client", certificate: "acme" } } as const;
+  const told = (): { notAfter?: string | undefined; code?: string | undefined; message?: string | undefined } => {
+    const [published] = resolver.set([rule], HOSTNAME) as [HttpRule];
+    return { notAfter: published.notAfter, ...published.warning };
+  };
+  const notAfter = pair.notAfter.toISOString();
+  assert.deepEqual(told(), {
+    ...{ notAfter, code: "E6009", message: `The certificate expires on ${notAfter}` },
+  });
+  trouble = new CodedError("ACME_UNREACHABLE", "The CA is away");
+  assert.deepEqual(told(), {
+    ...{ notAfter, code: "E7002", message: `The CA is away. The certificate expires on ${notAfter}` },
+  });
+  const before = resolver.condition();
+  const { now } = Date;
+  Date.now = () => now() + 11 * DAY_MS;
+  try {
+    // Time alone is a change that is to be told.
+    assert.notEqual(resolver.condition(), before);
+    assert.match(told().message ?? "", /^The CA is away\. The certificate expired on .*served all the same/);
+  } finally {
+    Date.now = now;
+  }
 });
