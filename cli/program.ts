@@ -77,7 +77,7 @@ export async function runProgram(program: CommandUnknownOpts, args: readonly str
     return EXIT.ok;
   } catch (error) {
     if (error instanceof CommanderError) return endOfParsing(program, args, io, error);
-    io.report(describeError(error));
+    io.report(describeError(error, { program: program.name() }));
     return exitCodeOf(error);
   }
 }

@@ -30,6 +30,8 @@ export class DesiredRules implements AsyncDisposable {
   readonly #acme: AcmeCertificates | undefined;
   #rules: readonly ClientRule[];
   #revision = 0;
+  /** What the server was told last of what changes by itself. */
+  #told = "";
   /** What became of the rules, as the server said last. */
   #states = new Map<string, RuleState>();
   /** Whoever waits to hear what became of the last ones. */
@@ -42,7 +44,7 @@ export class DesiredRules implements AsyncDisposable {
     this.#rules = rules;
     this.#acme = acme === undefined ? undefined : new AcmeCertificates({
       ...{ ...acme, onEvent, log },
-      onTrouble: () => this.#send(this.#next()),
+      onChange: () => this.#sendChanges(),
     });
     this.resolver = new Resolver({ acme: this.#acme, files: fileEvents(options) });
     this.resolver.set(rules, "hostname.invalid");
@@ -81,7 +83,8 @@ export class DesiredRules implements AsyncDisposable {
     for (;;) {
       await delay(this.#options.lookMs ?? LOOK_MS, { signal });
       if (signal.aborted) return;
-      if (await this.#look()) this.#send(this.#next());
+      await this.#look();
+      this.#sendChanges();
     }
   }
 
@@ -106,16 +109,21 @@ export class DesiredRules implements AsyncDisposable {
 
   #send(revision: number): void {
     if (revision !== this.#revision) return;
+    this.#told = this.resolver.condition();
     this.#options.send({ kind: "rules", revision, rules: this.resolver.published() });
   }
 
-  async #look(): Promise<boolean> {
+  /** Certificates come and go, and time passes. */
+  #sendChanges(): void {
+    if (this.resolver.condition() !== this.#told) this.#send(this.#next());
+  }
+
+  async #look(): Promise<void> {
     const changes = await this.resolver.look();
     for (const { rule, fault } of changes) {
       if (fault === undefined) this.#options.log.info("rule opened again", { rule });
       else this.#options.log.warn("rule closed", { rule, code: fault.code, reason: fault.message });
     }
-    return changes.length > 0;
   }
 
   /** Only for names that the server has let us have (security R48). */
@@ -127,12 +135,8 @@ export class DesiredRules implements AsyncDisposable {
 }
 
 /** What becomes of the files of certificates is told. */
-function fileEvents({ onEvent, log }: DesiredRulesOptions): CertificateFileEvents {
+function fileEvents({ onEvent }: DesiredRulesOptions): CertificateFileEvents {
   return {
-    onRejected({ code, message }) {
-      log.warn("changed certificate not used", { code, reason: message });
-      onEvent({ kind: "notice", level: "warn", code, message: `${message}; the one before goes on to serve` });
-    },
     onReplaced(domain, { notAfter }) {
       onEvent({ kind: "certificate", domain, step: "replaced", notAfter: notAfter.toISOString() });
     },

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { SILENT } from "../net/log.ts";
 import { testCertificate } from "../net/testing/certificate.ts";
 import type { ControlMessageOf } from "../protocol/message.ts";
+import type { HttpRule } from "../protocol/rule.ts";
 import { DesiredRules } from "./desired_rules.ts";
 import type { ClientEvent, ClientRule } from "./options.ts";
 
@@ -84,9 +85,18 @@ Deno.test("a rule without a usable certificate is published with its fault, and 
   let open = await setup.sent();
   // A look may have come between the two files.
   while (open.rules[0]?.fault !== undefined) open = await setup.sent();
-  assert.deepEqual(open.rules, [{
+  const { notAfter, ...rule } = open.rules[0] as HttpRule;
+  assert.deepEqual(rule, {
     ...{ kind: "http", domain: HOSTNAME, target: "127.0.0.1:1", firewall: [], tls: "client", redirect: true },
-  }]);
+  });
+  assert.ok(Date.parse(notAfter ?? "") > Date.now());
+  // What cannot take its place is told while it goes on to serve.
+  await Deno.chmod(join(setup.folder, "key.pem"), 0o644);
+  const warned = (await setup.sent()).rules[0] as HttpRule;
+  assert.deepEqual([warned.fault, warned.notAfter, warned.warning?.code], [undefined, notAfter, "E6002"]);
+  assert.match(warned.warning?.message ?? "", /key\.pem.*chmod 600/);
+  await Deno.chmod(join(setup.folder, "key.pem"), 0o600);
+  assert.equal(((await setup.sent()).rules[0] as HttpRule).warning, undefined);
 });
 
 Deno.test("whoever sets rules hears of the newest, also when something changed meanwhile", async () => {

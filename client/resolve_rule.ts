@@ -1,11 +1,14 @@
-import { compileRuleOptions } from "../net/http/proxy/rule_options.ts";
+import { parseNetwork } from "../net/address.ts";
+import { type CompiledHttpOptions, compileRuleOptions } from "../net/http/proxy/rule_options.ts";
 import { staticHandler } from "../net/http/static_files.ts";
 import { isServiceName } from "../protocol/destination.ts";
-import { CodedError } from "../protocol/errors.ts";
+import { CodedError, toCodedError } from "../protocol/errors.ts";
 import type { HttpRule, Rule } from "../protocol/rule.ts";
 import type { HandlerDestination, SocketDestination } from "./destination.ts";
 import type { ClientHttpRule, ClientRule, ClientTcpRule, FetchHandler, TlsEnd } from "./options.ts";
 import { describeTarget, type ParsedTarget, parseTarget } from "./target.ts";
+
+const EVERYBODY = ["0.0.0.0/0", "::/0"];
 
 /** A rule with everything that its texts say. */
 export interface ResolvedRule {
@@ -18,6 +21,8 @@ export interface ResolvedRule {
   readonly tls: ResolvedTls | undefined;
   /** The folder that is served, if it is one. */
   readonly folder: string | undefined;
+  /** Why the rule must stay closed whatever happens: who may come in, or what is done to requests, cannot be carried out. */
+  readonly fault: CodedError | undefined;
 }
 
 /** TLS that comes to this client. */
@@ -25,20 +30,20 @@ export type ResolvedTls =
   | { readonly end: "target"; readonly destination: SocketDestination }
   | Extract<TlsEnd, { end: "client" }>;
 
-/** Reads a rule. @throws {CodedError} TARGET_INVALID, RULE_INVALID, OPTION_NEEDS_PLAINTEXT */
+/** Reads a rule. @throws {CodedError} TARGET_INVALID, RULE_INVALID */
 export function resolveRule(rule: ClientRule, hostname: string): ResolvedRule {
   return rule.kind === "tcp" ? resolveTcp(rule) : resolveHttp(rule, hostname);
 }
 
 function resolveTcp(rule: ClientTcpRule): ResolvedRule {
   const target = parsePlainTarget(rule.target, "for a TCP port");
+  const { published, fault } = compile({
+    ...{ kind: "tcp", transport: "tcp", port: rule.port, target: describeTarget(target) },
+    ...{ firewall: firewallOf(rule), ...proxiedOf(rule), ...meshOf(rule) },
+    ...(target.kind === "tcp" ? { targetPort: target.port } : {}),
+  });
   return {
-    rule,
-    published: {
-      ...{ kind: "tcp", transport: "tcp", port: rule.port, target: describeTarget(target) },
-      ...{ firewall: firewallOf(rule), ...proxiedOf(rule), ...meshOf(rule) },
-      ...(target.kind === "tcp" ? { targetPort: target.port } : {}),
-    },
+    ...{ rule, published, fault },
     destination: { kind: "socket", target, options: {}, ...proxiedOf(rule) },
     tls: undefined,
     folder: undefined,
@@ -47,22 +52,38 @@ function resolveTcp(rule: ClientTcpRule): ResolvedRule {
 
 function resolveHttp(rule: ClientHttpRule, hostname: string): ResolvedRule {
   const target = typeof rule.target === "function" ? rule.target : parseTarget(rule.target);
-  const published = publishedHttp(rule, target, rule.domain ?? hostname);
+  const { published, fault, http } = compile(publishedHttp(rule, target, rule.domain ?? hostname));
   const destination = httpDestination(target, rule);
   if (destination.kind === "handler" && rule.proxyProtocol !== undefined && rule.tls?.end !== "target") {
     throw new CodedError(
       "RULE_INVALID",
-      `Cannot use PROXY protocol for ${published.domain}: its target is in this program`,
+      `Cannot use PROXY protocol for ${rule.domain ?? hostname}: its target is in this program`,
     );
   }
-  const http = compileRuleOptions(published);
   return {
-    rule,
-    published,
+    ...{ rule, published, fault },
     destination: http === undefined ? destination : { ...destination, http },
     tls: rule.tls === undefined || rule.tls.end === "server" ? undefined : resolveTls(rule.tls, rule),
     folder: typeof target !== "function" && target.kind === "folder" ? target.path : undefined,
   };
+}
+
+/** A mistake in a password hash or a network closes its own rule, and no other. */
+function compile(rule: Rule): Pick<ResolvedRule, "published" | "fault"> & { http: CompiledHttpOptions | undefined } {
+  try {
+    for (const { network } of rule.firewall) parseNetwork(network);
+    return { published: rule, http: compileRuleOptions(rule), fault: undefined };
+  } catch (error) {
+    return { published: closed(rule), http: undefined, fault: toCodedError(error, "RULE_INVALID") };
+  }
+}
+
+/** The rule for nobody, without what is broken, which the protocol may not carry. It has a fault and is not open; were it, nobody would come in. */
+function closed(rule: Rule): Rule {
+  const firewall = EVERYBODY.map((network) => ({ action: "drop" as const, network }));
+  if (rule.kind === "tcp") return { ...rule, firewall };
+  const { options: _, ...rest } = rule;
+  return { ...rest, firewall };
 }
 
 function publishedHttp(rule: ClientHttpRule, target: ParsedTarget | FetchHandler, domain: string): HttpRule {

@@ -1,14 +1,18 @@
 import { CodedError } from "../protocol/errors.ts";
-import { type Rule, ruleId } from "../protocol/rule.ts";
+import { type HttpRule, type Rule, ruleId } from "../protocol/rule.ts";
 import type { StreamOpen } from "../protocol/stream_message.ts";
 import type { AcmeCertificates } from "./certificates/acme_certificates.ts";
+import { expiryWarning, withExpiry } from "./certificates/expiry.ts";
 import { defaultPage } from "./default_page.ts";
 import type { HandlerDestination, SocketDestination } from "./destination.ts";
 import type { ClientHttpRule, ClientRule } from "./options.ts";
 import { type ResolvedRule, resolveRule } from "./resolve_rule.ts";
 import { type CertificateFileEvents, RuleChecks } from "./rule_checks.ts";
-import { faultOf, makeEntry, type RuleEntry, siteOf, wantsAuthority } from "./rule_entry.ts";
+import { faultOf, makeEntry, type RuleEntry, siteOf, wantsAuthority, warningOf } from "./rule_entry.ts";
 import type { TlsSite } from "./tls_site.ts";
+
+/** So much of a reason the server takes. */
+const MAX_MESSAGE_CHARACTERS = 1024;
 
 /** Where a stream goes on this side. */
 export type Destination =
@@ -37,7 +41,8 @@ export class Resolver {
 
   /**
    * Takes the whole new set of rules, or none of it; gives what the server is to publish.
-   * @throws {CodedError} TARGET_INVALID, RULE_INVALID, OPTION_NEEDS_PLAINTEXT
+   * What nobody could be let in by (a password hash, a network, an option that needs plaintext) closes its own rule.
+   * @throws {CodedError} TARGET_INVALID, RULE_INVALID
    */
   set(rules: readonly ClientRule[], hostname: string): Rule[] {
     const wanted = new Map<string, ResolvedRule>();
@@ -59,13 +64,17 @@ export class Resolver {
     return [...this.#entries.values()].map((entry) => {
       const { published } = entry;
       const fault = faultOf(entry);
-      if (fault !== undefined) {
-        return { ...published, fault: { code: fault.code, message: fault.message.slice(0, 1024) } };
-      }
-      if (published.kind !== "http" || published.acme !== true) return published;
-      const warning = this.#acme?.troubleOf(published.domain);
-      return warning === undefined ? published : { ...published, warning };
+      return fault === undefined
+        ? { ...published, ...this.#certificateFacts(entry) }
+        : { ...published, fault: wireOf(fault) };
     });
+  }
+
+  /** What of {@link published} changes by itself, as text that can be compared. */
+  condition(): string {
+    return JSON.stringify(
+      [...this.#entries].map(([id, entry]) => [id, faultOf(entry)?.message, this.#certificateFacts(entry)]),
+    );
   }
 
   /** Looks at what rules depend on; gives the rules that were closed or opened by it. Never rejects. */
@@ -86,9 +95,10 @@ export class Resolver {
     return new Map(rules);
   }
 
-  /** The site of a rule whose TLS ends here. */
+  /** The site of a rule whose TLS ends here, while the rule is open: also for connections that were there before it was closed. */
   site(rule: string): TlsSite | undefined {
-    return siteOf(this.#entries.get(rule));
+    const entry = this.#entries.get(rule);
+    return entry === undefined || faultOf(entry) !== undefined ? undefined : siteOf(entry);
   }
 
   /** @throws {CodedError} NO_SUCH_RULE, or why the rule is closed */
@@ -108,6 +118,20 @@ export class Resolver {
     for (const entry of this.#entries.values()) siteOf(entry)?.close();
   }
 
+  /** How the certificate fares with which the TLS of a rule ends here. */
+  #certificateFacts(entry: RuleEntry): Pick<HttpRule, "warning" | "notAfter"> {
+    const site = siteOf(entry);
+    if (site === undefined) return {};
+    const { certificate: pair } = site;
+    const expiry = pair === undefined ? undefined : expiryWarning(pair);
+    const trouble = wantsAuthority(entry) ? this.#acme?.troubleOf(site.domain) : warningOf(entry);
+    const warning = trouble === undefined ? expiry : withExpiry(trouble, expiry);
+    return {
+      ...(pair === undefined ? {} : { notAfter: pair.notAfter.toISOString() }),
+      ...(warning === undefined ? {} : { warning: wireOf(warning) }),
+    };
+  }
+
   #take(wanted: ReadonlyMap<string, ResolvedRule>): void {
     const before = this.#entries;
     const parts = { checks: this.#checks, acme: this.#acme };
@@ -115,7 +139,9 @@ export class Resolver {
       [...wanted].map(([id, rule]) => [id, makeEntry(rule, { ...parts, before: before.get(id) })]),
     );
     this.#checks.keep();
-    for (const [id, entry] of before) if (siteOf(entry) !== this.site(id)) siteOf(entry)?.close();
+    for (const [id, entry] of before) {
+      if (siteOf(entry) !== siteOf(this.#entries.get(id))) siteOf(entry)?.close();
+    }
   }
 }
 
@@ -131,6 +157,10 @@ function destinationOf(entry: RuleEntry, protocol: StreamOpen["protocol"]): Dest
     default:
       return protocol satisfies never;
   }
+}
+
+function wireOf({ code, message }: CodedError): { code: string; message: string } {
+  return { code, message: message.slice(0, MAX_MESSAGE_CHARACTERS) };
 }
 
 function defaultRule(hostname: string): ClientHttpRule {

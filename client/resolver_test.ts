@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { CodedError } from "../protocol/errors.ts";
+import type { HttpRule } from "../protocol/rule.ts";
 import type { StreamOpen } from "../protocol/stream_message.ts";
-import type { ClientHttpRule } from "./options.ts";
+import type { ClientHttpRule, ClientRule, ClientTcpRule } from "./options.ts";
+import type { AcmeCertificates } from "./certificates/acme_certificates.ts";
 import { Resolver } from "./resolver.ts";
 
 const HOSTNAME = "calm-fox-12345.example.com";
+const DROP_ALL = ["0.0.0.0/0", "::/0"].map((network) => ({ action: "drop", network }));
 
 function open(rule: string): StreamOpen {
   return { kind: "open", rule, revision: 1, protocol: "tcp", visitor: { address: "192.0.2.1", port: 1 } };
@@ -119,15 +122,79 @@ Deno.test("set() publishes how a rule is reached through the mesh, and the port 
 });
 
 Deno.test("set() refuses options that nothing could carry out", () => {
-  const passed = { end: "target", target: "127.0.0.1:443" } as const;
   const cases: [Omit<ClientHttpRule, "kind">, CodedError["kind"]][] = [
     [{ target: "/srv", proxyProtocol: "v2" }, "RULE_INVALID"],
     [{ target: () => new Response(), proxyProtocol: "v2" }, "RULE_INVALID"],
-    [{ target: "1", options: { basicAuth: [{ user: "a", hash: "secret" }] } }, "RULE_INVALID"],
-    [{ target: "1", tls: passed, options: { maxBodyBytes: 1 } }, "OPTION_NEEDS_PLAINTEXT"],
-    [{ target: "1", tls: passed, hostHeader: "a.example" }, "OPTION_NEEDS_PLAINTEXT"],
   ];
   for (const [rule, kind] of cases) {
     assert.throws(() => new Resolver().set([{ kind: "http", ...rule }], HOSTNAME), isKind(kind));
+  }
+});
+
+Deno.test("a rule whose hash, firewall or option cannot be carried out is closed, and the others are open", () => {
+  const passed = { end: "target", target: "127.0.0.1:443" } as const;
+  const firewall = [{ action: "allow", network: "300.0.0.1" }] as const;
+  const closed: [Partial<ClientHttpRule> | Pick<ClientTcpRule, "port">, string, RegExp][] = [
+    [{ options: { basicAuth: [{ user: "anna", hash: "secret" }] } }, "E4012", /\$scrypt.*"anna"/],
+    [{ options: { basicAuth: [{ user: "anna", hash: "" }] } }, "E4012", /basicAuth/],
+    [{ tls: passed, options: { maxBodyBytes: 1 } }, "E4017", /ends at the target/],
+    [{ tls: passed, hostHeader: "a.example" }, "E4017", /ends at the target/],
+    [{ firewall }, "E4013", /300\.0\.0\.1/],
+    [{ port: 22_001, firewall }, "E4013", /300\.0\.0\.1/],
+  ];
+  for (const [parts, code, reason] of closed) {
+    const resolver = new Resolver();
+    const rule = { kind: "port" in parts ? "tcp" : "http", target: "1", ...parts } as ClientRule;
+    const [bad, good] = resolver.set([rule, { kind: "http", domain: "good.example", target: "1" }], HOSTNAME);
+    assert.equal(bad?.fault?.code, code);
+    assert.match(bad?.fault?.message ?? "", reason);
+    // Neither what is broken is sent, nor what would let anybody in.
+    assert.deepEqual([bad?.firewall, "options" in bad!], [DROP_ALL, false]);
+    const open = { kind: "open", revision: 1, protocol: "http", visitor: { address: "192.0.2.1", port: 1 } } as const;
+    const id = rule.kind === "tcp" ? "tcp/22001" : `http/${HOSTNAME}`;
+    assert.throws(() => resolver.resolve({ ...open, rule: id }), { code });
+    assert.equal(good?.fault, undefined);
+    assert.equal(resolver.resolve({ ...open, rule: "http/good.example" }).kind, "socket");
+  }
+});
+
+Deno.test("an edit that closes a rule closes it for connections that are there as well", () => {
+  const resolver = new Resolver();
+  const certificate = { certificateFile: "/none.pem", keyFile: "/none.key" };
+  const rule = { kind: "http", target: "1", tls: { end: "client", certificate } } as const;
+  resolver.set([rule], HOSTNAME);
+  assert.notEqual(resolver.site(`http/${HOSTNAME}`), undefined);
+  resolver.set([{ ...rule, options: { basicAuth: [{ user: "a", hash: "x" }] } }], HOSTNAME);
+  assert.equal(resolver.site(`http/${HOSTNAME}`), undefined);
+});
+
+Deno.test("what a certificate authority's certificate has left, and what is amiss with the next, is told together", () => {
+  const DAY_MS = 86_400_000;
+  let trouble: CodedError | undefined = undefined;
+  const pair = { notBefore: new Date(Date.now() - 80 * DAY_MS), notAfter: new Date(Date.now() + 10 * DAY_MS) };
+  const acme = { pairOf: () => pair, troubleOf: () => trouble, challenges: undefined };
+  const resolver = new Resolver({ acme: acme as unknown as AcmeCertificates });
+  const rule = { kind: "http", target: "1", tls: { end: "client", certificate: "acme" } } as const;
+  const told = (): { notAfter?: string | undefined; code?: string | undefined; message?: string | undefined } => {
+    const [published] = resolver.set([rule], HOSTNAME) as [HttpRule];
+    return { notAfter: published.notAfter, ...published.warning };
+  };
+  const notAfter = pair.notAfter.toISOString();
+  assert.deepEqual(told(), {
+    ...{ notAfter, code: "E6009", message: `The certificate expires on ${notAfter}` },
+  });
+  trouble = new CodedError("ACME_UNREACHABLE", "The CA is away");
+  assert.deepEqual(told(), {
+    ...{ notAfter, code: "E7002", message: `The CA is away. The certificate expires on ${notAfter}` },
+  });
+  const before = resolver.condition();
+  const { now } = Date;
+  Date.now = () => now() + 11 * DAY_MS;
+  try {
+    // Time alone is a change that is to be told.
+    assert.notEqual(resolver.condition(), before);
+    assert.match(told().message ?? "", /^The CA is away\. The certificate expired on .*served all the same/);
+  } finally {
+    Date.now = now;
   }
 });

@@ -4,6 +4,8 @@ import type { CodedError } from "../protocol/errors.ts";
 export interface RuleCheck {
   /** Why the rule must stay closed, since the last look. */
   readonly fault: CodedError | undefined;
+  /** What is amiss although the rule may be open, since the last look. */
+  readonly warning?: CodedError | undefined;
   /** Looks again. Never rejects. */
   look(): Promise<void>;
 }

@@ -7,7 +7,7 @@ import { WebRoot } from "./web_root.ts";
 const LOOK_TIMEOUT_MS = 2_000;
 
 /** Told what becomes of the files of a certificate that are changed. */
-export type CertificateFileEvents = Pick<PemCertificateOptions, "onRejected" | "onReplaced">;
+export type CertificateFileEvents = Pick<PemCertificateOptions, "onReplaced">;
 
 /** What the rules of a client depend on. Rules that are set again go on with what they had, such as the last good certificate. */
 export class RuleChecks {
@@ -16,7 +16,7 @@ export class RuleChecks {
   #asked = new Map<string, RuleCheck>();
   readonly #looking = new Map<RuleCheck, Promise<void>>();
 
-  constructor(events: CertificateFileEvents = { onRejected() {}, onReplaced() {} }) {
+  constructor(events: CertificateFileEvents = { onReplaced() {} }) {
     this.#events = events;
   }
 

@@ -42,15 +42,18 @@ export interface EntryParts {
 }
 
 /** Whether the certificate of a rule comes from an authority. */
-export function wantsAuthority({ published }: ResolvedRule): boolean {
+export function wantsAuthority({ published }: Pick<ResolvedRule, "published">): boolean {
   return published.kind === "http" && published.acme === true;
 }
 
 /** A rule with all that it needs on this side; what a rule had before it keeps, as far as it is still the same. */
 export function makeEntry(resolved: ResolvedRule, parts: EntryParts): RuleEntry {
-  const { rule, published, destination, tls, folder } = resolved;
-  const folders = folder === undefined ? [] : [parts.checks.folder(folder)];
-  const plain = { published, destination, tls: undefined, challenges: undefined, checks: folders, origin: undefined };
+  const { rule, published, destination, tls, folder, fault } = resolved;
+  const checks = [
+    ...(fault === undefined ? [] : [brokenFor(fault)]),
+    ...(folder === undefined ? [] : [parts.checks.folder(folder)]),
+  ];
+  const plain = { published, destination, tls: undefined, challenges: undefined, checks, origin: undefined };
   if (rule.kind !== "http" || published.kind !== "http") return plain;
   const origin = nextOrigin(parts.before?.origin, rule, published);
   const entry = {
@@ -63,9 +66,19 @@ export function makeEntry(resolved: ResolvedRule, parts: EntryParts): RuleEntry 
   return tls.end === "target" ? { ...entry, tls: tls.destination } : endTls(entry, { tls, parts });
 }
 
+/** What only an edit of the rule makes good. */
+function brokenFor(fault: CodedError): RuleCheck {
+  return { fault, look: () => Promise.resolve() };
+}
+
 /** Why a rule is closed. */
 export function faultOf({ checks }: RuleEntry): CodedError | undefined {
   return checks.find(({ fault }) => fault !== undefined)?.fault;
+}
+
+/** What is amiss with what a rule depends on although it is open. */
+export function warningOf({ checks }: RuleEntry): CodedError | undefined {
+  return checks.find(({ warning }) => warning !== undefined)?.warning;
 }
 
 /** The site of a rule whose TLS ends here. */

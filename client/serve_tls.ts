@@ -4,7 +4,7 @@ import { Deadline } from "../net/deadline.ts";
 import type { Drain } from "../net/drain.ts";
 import type { Duplex } from "../net/duplex.ts";
 import { lingeringClose } from "../net/http/lingering_close.ts";
-import type { HttpVisitorLimits, RouteDecision } from "../net/http/proxy/http_context.ts";
+import type { ExchangeFacts, HttpVisitorLimits, RouteDecision } from "../net/http/proxy/http_context.ts";
 import { serveHttpVisitor } from "../net/http/proxy/http_visitor.ts";
 import type { Logger } from "../net/log.ts";
 import { peekClientHello } from "../net/peek_client_hello.ts";
@@ -101,6 +101,18 @@ class TlsVisit {
       ...{ address, port, proto: "https", limits: VISITOR_LIMITS, deadline, log, draining },
       trustedProxies: () => false,
       route: ({ host }) => this.#route(host, serverName),
+      onExchange: (facts) => this.#logRefusal(facts),
+    });
+  }
+
+  /** What the server logs where it is the one that answers; here nobody else sees it. */
+  #logRefusal({ host, status, error }: ExchangeFacts): void {
+    if (error === undefined) return;
+    this.#options.log.info("request failed", {
+      ...{ rule: this.#open.rule, visitor: this.#open.visitor.address },
+      ...(host === undefined ? {} : { host }),
+      ...(status === undefined ? {} : { status }),
+      ...{ code: error.code, reason: error.message },
     });
   }
 

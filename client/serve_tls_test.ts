@@ -31,7 +31,7 @@ async function setUp(rule: Partial<ClientHttpRule> = {}): Promise<Setup> {
   await Deno.writeTextFile(join(folder, "chain.pem"), certificate.certificate);
   await Deno.writeTextFile(join(folder, "key.pem"), certificate.key, { mode: 0o600 });
   await Deno.writeTextFile(join(folder, "ca.pem"), certificate.authority);
-  const acme = new AcmeCertificates({ folder: join(folder, "acme"), onEvent() {}, onTrouble() {}, log: SILENT });
+  const acme = new AcmeCertificates({ folder: join(folder, "acme"), onEvent() {}, onChange() {}, log: SILENT });
   const resolver = new Resolver({ acme });
   const files = { certificateFile: join(folder, "chain.pem"), keyFile: join(folder, "key.pem") };
   function set(more: Partial<ClientHttpRule>): void {

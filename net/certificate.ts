@@ -72,7 +72,7 @@ export function holdsOnlyAuthorities(text: string): boolean {
 }
 
 /** Whether the certificate's time is over; `now` is ms since the epoch. */
-export function isExpired({ notAfter }: CertificatePair, now: number): boolean {
+export function isExpired({ notAfter }: Pick<CertificatePair, "notAfter">, now: number): boolean {
   return notAfter.getTime() <= now;
 }
 

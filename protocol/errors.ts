@@ -413,6 +413,11 @@ export const ERRORS = {
     title: "The server has no certificate for the name, and gets none",
     fix: "Let the client end TLS (--letsencrypt), or ask the operator for a certificate.",
   },
+  CERTIFICATE_EXPIRING: {
+    code: "E6009",
+    title: "The certificate expires soon",
+    fix: "Renew it; see in the log why that was not done by itself.",
+  },
 
   // E7: certificates from a CA (ACME).
   ACME_REFUSED: {

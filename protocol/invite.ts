@@ -43,12 +43,12 @@ export function parseInvite(text: string): Invite {
   const line = text.replaceAll(/[\s"'`]+/g, "");
   const [version = "", data = "", sum = "", ...rest] = line.split(".");
   if (version !== VERSION) throw wrongStart(version);
-  if (data === "" || sum.length < CHECKSUM_LENGTH) throw invalid("its end is missing; copy the whole line");
+  if (data === "" || sum.length < CHECKSUM_LENGTH) throw invalid("its end is missing");
   if (rest.length > 0 || sum.length > CHECKSUM_LENGTH) {
-    throw invalid("there is something behind its end; copy only the line");
+    throw invalid("there is something behind its end");
   }
   if (checksum(data) !== sum) {
-    throw invalid("some of its characters differ from what the server printed; copy it again");
+    throw invalid("some of its characters differ from what the server printed");
   }
   return readFields(data);
 }
@@ -58,9 +58,9 @@ function wrongStart(version: string): CodedError {
     return invalid(`it is of another version (${version}); use a pktriot of the server's version`);
   }
   if (version.startsWith("spk_")) {
-    return invalid("it is a bare token; copy the line that begins with spokes1, or use --token");
+    return invalid("it is a bare token, which --token takes");
   }
-  return invalid(`it does not begin with ${VERSION}; copy the whole line that the server printed`);
+  return invalid(`it does not begin with ${VERSION}`);
 }
 
 function readFields(data: string): Invite {

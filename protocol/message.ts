@@ -16,6 +16,8 @@ export const ruleStateSchema = z.object({
   address: text.optional(),
   code: z.string().max(16).optional(),
   message: text.optional(),
+  /** Until when the certificate is good with which the client ends TLS (ISO 8601). */
+  notAfter: z.iso.datetime().optional(),
 });
 
 const controlMessageSchema = z.discriminatedUnion("kind", [

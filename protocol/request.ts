@@ -65,8 +65,11 @@ export const REQUESTS = {
   "domain.list": { params: nothing, result: z.object({ domains: z.array(domainState) }) },
   /** Gives a domain up, verified or not. */
   "domain.remove": { params: z.object({ domain }), result: nothing },
-  /** Whether the rule would be accepted; claims nothing. */
-  "rule.check": { params: z.object({ rule: ruleSchema }), result: nothing },
+  /** Whether the rule would be accepted, and where visitors would reach it (absent for a private one); claims nothing. */
+  "rule.check": {
+    params: z.object({ rule: ruleSchema }),
+    result: z.object({ address: z.string().max(1024).optional() }),
+  },
   /** What became of the rules that the running `serve` session publishes; absent without such a session. */
   "rule.states": { params: nothing, result: z.object({ states: z.array(ruleStateSchema).max(MAX_RULES).optional() }) },
   /** What the tunnel may reach through the mesh now; `more` is how many did not fit. */

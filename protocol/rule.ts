@@ -41,6 +41,8 @@ const httpRuleSchema = z.object({
   redirect: z.boolean().optional(),
   /** What is amiss although the rule is open, such as a certificate that cannot be had; the server reports it on. */
   warning: z.object({ code: z.string().max(16), message: z.string().max(1024) }).optional(),
+  /** Until when the certificate is good with which the client ends TLS (ISO 8601); absent while it has none. The server reports it on. */
+  notAfter: z.iso.datetime().optional(),
   options: httpOptionsSchema.optional(),
   /** Sent to the target as Host in place of the visitor's. */
   hostHeader: z.string().min(1).max(255).optional(),

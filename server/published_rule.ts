@@ -129,7 +129,7 @@ function leadsElsewhere(before: Rule, after: Rule): boolean {
 
 /** The rule without what says nothing about where it leads: who may come in, what is done to requests, and how it fares. */
 function leadOf(rule: Rule): unknown {
-  const ours = { firewall: null, options: null, warning: null, service: null };
+  const ours = { firewall: null, options: null, warning: null, notAfter: null, service: null };
   // Set before it as well, so that the order of the keys is the same whatever the rule has.
   return { ...ours, ...rule, ...ours };
 }

@@ -108,6 +108,11 @@ export class Publisher {
     if (owner === undefined) names.check(tunnel.grants, rule.domain);
   }
 
+  /** Where visitors reach a rule, if it is for any. */
+  addressOf(rule: Rule): { address?: string } {
+    return rule.private === true ? {} : { address: this.#parts.addressOf(rule) };
+  }
+
   /** Withdraws a rule whose port or name the tunnel gives up; tells the client. */
   drop(id: string, error: CodedError = new CodedError("RULE_UNKNOWN", "What the rule needs was released")): void {
     const published = this.#published.get(id);
@@ -239,9 +244,9 @@ export class Publisher {
 
   /** What is told of a rule that visitors can reach, with what is amiss all the same. */
   #activeState(id: string, rule: Rule): RuleState {
-    const { addressOf, certificates } = this.#parts;
-    const address = rule.private === true ? {} : { address: addressOf(rule) };
-    const state = { id, state: "active", ...address } as const;
+    const { certificates } = this.#parts;
+    const until = rule.kind === "http" && rule.notAfter !== undefined ? { notAfter: rule.notAfter } : {};
+    const state = { id, state: "active", ...this.addressOf(rule), ...until } as const;
     if (rule.kind !== "http") return state;
     if (rule.warning !== undefined) return { ...state, ...rule.warning };
     const fault = endsHere(rule) ? certificates.faultOf(rule.domain) : undefined;
@@ -363,7 +368,7 @@ function endsHere(rule: Rule): boolean {
 /** Why a rule is closed is told once: other words for the same code are no news. */
 function isSameState(a: RuleState, b: RuleState | undefined): boolean {
   if (a.state !== b?.state || a.code !== b.code) return false;
-  return a.state === "inactive" || (a.address === b.address && a.message === b.message);
+  return a.state === "inactive" || (a.address === b.address && a.message === b.message && a.notAfter === b.notAfter);
 }
 
 function isWithin(rule: Rule, domain: string): boolean {

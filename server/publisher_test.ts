@@ -175,8 +175,10 @@ Deno.test("what is amiss with a rule that is open is told, now and when it chang
   await peer.join();
   const { publisher } = setup.sessions.serving(tunnel.id)!;
   const warning = { code: "E7001", message: "the CA refuses" };
-  const [warned] = await publisher.apply([http("a.example.test", { warning } as Partial<Rule>)]);
-  assert.deepEqual([warned?.state, warned?.code, warned?.message], ["active", warning.code, warning.message]);
+  const notAfter = "2026-05-01T10:00:00.000Z";
+  const [warned] = await publisher.apply([http("a.example.test", { warning, notAfter } as Partial<Rule>)]);
+  const { id: _, address: __, ...told } = warned!;
+  assert.deepEqual(told, { state: "active", notAfter, ...warning });
   const before = publisher.rules[0];
   const revision = before?.revision;
   const [clean, atServer] = await publisher.apply([http("a.example.test"), http("b.example.test", ENDS_AT_SERVER)]);

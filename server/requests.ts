@@ -56,10 +56,9 @@ const HANDLERS: Handlers = {
     return {};
   },
   "rule.check": ({ rule }, { session }) => {
-    session.publisher.check(
-      { firewall: [], transport: "tcp", ...rule } as Parameters<typeof session.publisher.check>[0],
-    );
-    return {};
+    const whole = { firewall: [], transport: "tcp", ...rule } as Parameters<typeof session.publisher.check>[0];
+    session.publisher.check(whole);
+    return session.publisher.addressOf(whole);
   },
   "rule.states": (_params, { session, sessions }) => {
     const serving = sessions.serving(session.tunnel.id);

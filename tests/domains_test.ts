@@ -52,6 +52,13 @@ programTest("a domain of one's own: refused, proven by a real DNS server, served
   for (const record of [txt.name, txt.value, owner.hostname]) assert.ok(shown.includes(record), shown);
   const foreign = JSON.parse((await pktriot(other.config, "domain", "add", BLOG, "--json")).stdout);
   assert.notEqual(foreign.txt.value, txt.value);
+  // Whoever has asked already is told what is awaited, not to ask.
+  const awaited = await refused(owner.config, ...add);
+  assert.match(
+    awaited,
+    /^error E4016: "blog\.example\.org" is not verified yet: the proof of blog\.example\.org is awaited\./,
+  );
+  assert.ok(awaited.includes(`Set TXT ${txt.name} to ${txt.value};`), awaited);
 
   const verify = ["domain", "verify", BLOG];
   assert.match(

@@ -1,5 +1,5 @@
 import { CodedError } from "../../protocol/errors.ts";
-import { canonicalNetwork } from "../../net/address.ts";
+import { canonicalNetwork, parseNetwork } from "../../net/address.ts";
 import type { FirewallEntry } from "./config.ts";
 
 /** A change of one rule's firewall: `allow` or `drop` a network, or forget what is said of it. */
@@ -17,9 +17,11 @@ export interface FirewallChange {
  */
 export function changeFirewall(firewall: FirewallEntry | undefined, change: FirewallChange): FirewallEntry {
   const before = firewall ?? { allow: [], drop: [] };
-  const network = canonicalNetwork(change.network);
+  const isTyped = change.action === "rm" && [...before.allow, ...before.drop].includes(change.network);
+  // One that is none, and so keeps the rule closed, goes by the text that stands there.
+  const network = isTyped && !isNetwork(change.network) ? change.network : canonicalNetwork(change.network);
   function others(list: readonly string[]): string[] {
-    return list.filter((entry) => canonicalNetwork(entry) !== network);
+    return list.filter((entry) => (isNetwork(entry) ? canonicalNetwork(entry) : entry) !== network);
   }
   const after = { allow: others(before.allow), drop: others(before.drop) };
   const found = after.allow.length + after.drop.length < before.allow.length + before.drop.length;
@@ -38,4 +40,13 @@ export function changeFirewall(firewall: FirewallEntry | undefined, change: Fire
     );
   }
   return after;
+}
+
+function isNetwork(text: string): boolean {
+  try {
+    parseNetwork(text);
+    return true;
+  } catch {
+    return false; // The reason is told where the rule is published.
+  }
 }

@@ -43,3 +43,10 @@ Deno.test("changeFirewall() asks before the last allowed network goes", () => {
 Deno.test("changeFirewall() says when there is nothing to forget", () => {
   throws(() => changeFirewall(undefined, { action: "rm", network: "10.0.0.1" }), { kind: "RULE_UNKNOWN" });
 });
+
+Deno.test("changeFirewall() takes away what is no network, and leaves it alone otherwise", () => {
+  const firewall = { allow: ["10.0.0.0/33", "10.0.0.1"], drop: [] };
+  deepEqual(changeFirewall(firewall, { action: "rm", network: "10.0.0.0/33" }), { allow: ["10.0.0.1"], drop: [] });
+  deepEqual(changeFirewall(firewall, { action: "allow", network: "::1" }).allow, ["10.0.0.0/33", "10.0.0.1", "::1"]);
+  throws(() => changeFirewall(firewall, { action: "allow", network: "10.0.0.0/33" }), { kind: "NETWORK_INVALID" });
+});

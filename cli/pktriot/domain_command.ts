@@ -5,7 +5,11 @@ import { examples } from "../program.ts";
 /** `pktriot domain`: names outside the server's own domain. */
 export function addDomainCommands(program: CommandUnknownOpts, context: () => CommandContext): void {
   const domain = program.command("domain").summary("use domains of your own")
-    .description("Show the server that a domain is yours: a rule may then use it, and every name below it.");
+    .description("Show the server that a domain is yours: a rule may then use it, and every name below it.")
+    .addHelpText(
+      "after",
+      examples("pktriot domain add blog.example.com", "pktriot domain verify blog.example.com --wait"),
+    );
   domain.command("add").summary("ask for a domain")
     .description("Ask for a domain; prints the DNS record that proves that it is yours, and where to point the domain.")
     .argument("<name>", "domain, such as blog.example.com")

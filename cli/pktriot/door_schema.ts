@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { isLoopback, parseAddress } from "../../net/address.ts";
-import { parsePasswordHash } from "../../net/password.ts";
 import { toDestination } from "../../protocol/destination.ts";
 import { checked } from "../checked_schema.ts";
+import { looseText } from "../loose_text_schema.ts";
 import { checkUser } from "./http_schema.ts";
 
 /** Where doors are that do not say: nobody but this machine reaches them. */
@@ -20,7 +20,7 @@ const none = z.literal("none");
 const userSchema = z.strictObject({
   user: checked(z.string(), checkUser),
   /** Made by `pktriot proxies socks listen --auth`. */
-  hash: checked(z.string(), parsePasswordHash),
+  hash: looseText,
 });
 
 /** A local port, or unix socket, that leads to one destination in the mesh. */

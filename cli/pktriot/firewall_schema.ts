@@ -1,10 +1,9 @@
 import { z } from "zod";
-import { canonicalNetwork } from "../../net/address.ts";
 import { MAX_NETWORKS_PER_RULE } from "../../protocol/limits.ts";
-import { checked } from "../checked_schema.ts";
 import { listOf } from "../list_schema.ts";
+import { looseText } from "../loose_text_schema.ts";
 
-const networks = listOf(checked(z.string(), canonicalNetwork), MAX_NETWORKS_PER_RULE);
+const networks = listOf(looseText, MAX_NETWORKS_PER_RULE);
 
 /** Who may come: the most specific network decides, on equal ones drop wins; with any `allow`, all else is dropped. */
 export const firewallSchema = z.strictObject({ allow: networks, drop: networks }).nullish()

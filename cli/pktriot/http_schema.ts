@@ -1,10 +1,10 @@
 import { z } from "zod";
 import { parseTarget } from "../../client/target.ts";
-import { parsePasswordHash } from "../../net/password.ts";
 import { isFieldValue, isToken } from "../../protocol/http/field.ts";
 import { isHostName } from "../../protocol/host_name.ts";
 import { httpOptionsSchema } from "../../protocol/http_options.ts";
 import { checked } from "../checked_schema.ts";
+import { looseText } from "../loose_text_schema.ts";
 import { parseSize } from "../parse_size.ts";
 import { firewallSchema } from "./firewall_schema.ts";
 import { serviceSchema } from "./service_schema.ts";
@@ -23,7 +23,7 @@ const FIXED_FIELDS: ReadonlySet<string> = new Set([
 const userSchema = z.strictObject({
   user: checked(z.string(), checkUser),
   /** Made by `pktriot route http add --basic-auth`. */
-  hash: checked(z.string(), parsePasswordHash),
+  hash: looseText,
 });
 
 const url = checked(z.string(), checkUrl);
@@ -48,7 +48,7 @@ export const httpSchema = z.strictObject({
   tls: tlsSchema.optional(),
   /** Answer plain HTTP by a redirect to HTTPS. */
   redirect: z.boolean().optional(),
-  hostHeader: z.string().min(1).max(255).refine(isFieldValue, "it cannot be sent as Host").optional(),
+  hostHeader: checked(z.string(), checkHost).optional(),
   insecureUpstream: z.boolean().optional(),
   /** Who may come in; an empty list lets nobody in. */
   basicAuth: z.array(userSchema).max(MAX_ENTRIES).optional(),
@@ -86,6 +86,14 @@ export function checkUser(user: string): void {
   if (user === "" || user.length > 128) throw new RangeError("A user has 1 to 128 characters");
   // RFC 7617 2: the first colon ends the user.
   if (/[:\p{Cc}]/u.test(user)) throw new RangeError("A user has no colon and no control characters");
+}
+
+/** A value of Host (RFC 9110 7.2), with the underscores that names in private networks have. @throws {RangeError} */
+export function checkHost(text: string): void {
+  const match = /^(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?$/i.exec(text);
+  if (match === null || text.length > 255 || Number(match[1] ?? 1) > 65_535) {
+    throw new RangeError(`${JSON.stringify(text)} is not a host such as app.example.com or localhost:8080`);
+  }
 }
 
 /** Where all visitors are sent. @throws {RangeError} */

@@ -8,10 +8,12 @@ import { loadConfig } from "../config_file.ts";
 import { parseDomain } from "../parse_domain.ts";
 import { clientConfigSchema } from "./config.ts";
 import { findConfig } from "./config_path.ts";
+import { checkHost } from "./http_schema.ts";
 import { renderArrow } from "./render_rules.ts";
 import { type ServeContext, serveSession } from "./serve_session.ts";
 import { serverAddressOf } from "./server_address.ts";
 import { requireTcpTarget, targetFromOptions } from "./target_options.ts";
+import { usageOf } from "./usage_of.ts";
 import { whenAborted } from "../stop_signals.ts";
 
 /** Flags of `pktriot http`. */
@@ -38,6 +40,8 @@ export async function oneShotHttp(
     ...(options.webroot === undefined ? {} : { webroot: options.webroot }),
   });
   const { webroot: _, domain, ...extras } = options;
+  const { hostHeader } = extras;
+  if (hostHeader !== undefined) usageOf("--host-header", () => checkHost(hostHeader));
   const rule: ClientRule = {
     kind: "http",
     target,

@@ -93,7 +93,16 @@ const BAD_INPUT: [command: string, code: number, message: RegExp][] = [
   ["start now", 2, /^error E5007: Too many arguments/],
   ["configure INVITE --server example.com", 2, /^error E5007: Both an invite and --server/],
   ["configure --token x", 2, /^error E5007: --token and --pin need --server/],
-  ["configure spokes1.abc", 2, /^error E5006: .*copy the whole line/],
+  [
+    "configure spokes1.abc",
+    2,
+    /^error E5006: The invite is not valid: its end is missing\. Copy the whole line that the server printed\.$/,
+  ],
+  [
+    "--config /none/such.json info",
+    1,
+    /^error E5001: .*\. Run `pktriot configure INVITE` first, or correct --config\.$/,
+  ],
   ["configure nonsense", 2, /^error E5006: /],
   ["configure --server 127.0.0.1:9 --token x --pin abc", 2, /^error E5007: The pin is not a SHA-256/],
   ["configure --server a:b:c", 2, /^error E5007: "a:b:c" is not a server/],

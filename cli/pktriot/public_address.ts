@@ -1,11 +1,6 @@
 import type { Welcome } from "../../protocol/message.ts";
 import type { Rule } from "../../protocol/rule.ts";
 
-/** Where visitors reach an HTTP rule. */
-export function publicHttpAddress(domain: string, { httpPort }: Pick<Welcome["server"], "httpPort">): string {
-  return httpPort === 80 ? `http://${domain}` : `http://${domain}:${httpPort}`;
-}
-
 /** Where visitors reach an HTTP rule over TLS. */
 export function publicHttpsAddress(domain: string, { tlsPort }: Pick<Welcome["server"], "tlsPort">): string {
   return tlsPort === 443 ? `https://${domain}` : `https://${domain}:${tlsPort}`;
@@ -15,9 +10,4 @@ export function publicHttpsAddress(domain: string, { tlsPort }: Pick<Welcome["se
 export function privateAddress(rule: Rule): string {
   if (rule.kind === "http") return `${rule.service ?? rule.domain} in the mesh`;
   return rule.service === undefined ? `port ${rule.port} in the mesh` : `${rule.service} in the mesh`;
-}
-
-/** Where visitors reach a TCP rule. */
-export function publicTcpAddress(port: number, { domain }: Pick<Welcome["server"], "domain">): string {
-  return `tcp://${domain}:${port}`;
 }

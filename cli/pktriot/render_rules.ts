@@ -25,13 +25,11 @@ export function renderHttpTable(entries: readonly HttpEntry[], states: States = 
   );
 }
 
-/** The table of a client without rules: the default page at its own name. It is taken to be secure until the server says otherwise. */
+/** The table of a client without rules: the default page at its own name. */
 export function renderDefaultTable(hostname: string, states: States = NO_STATES): string[] {
-  const secure = isSecure(states.get(`http/${hostname}`)) ?? true;
-  return renderTable(HTTP_HEAD, [[hostname, "", 0, secure, 0, "--"]]);
+  return renderTable(HTTP_HEAD, [[hostname, "", 0, isSecure(undefined, states.get(`http/${hostname}`)), 0, "--"]]);
 }
 
-/** A rule without `tls` is secure if the server has a certificate for it, which only the server knows. */
 function httpRow(entry: HttpEntry, state: RuleState | undefined): (string | number | boolean)[] {
   const { domain, tls } = entry;
   const passedOn = typeof tls === "object" && "target" in tls ? targetColumns(tls.target) : undefined;
@@ -40,8 +38,7 @@ function httpRow(entry: HttpEntry, state: RuleState | undefined): (string | numb
   const tlsColumn = passedOn === undefined || passedOn.destination === destination
     ? passedOn?.port ?? 0
     : formatHostPort({ hostname: passedOn.destination, port: passedOn.port });
-  const secure = tls !== undefined || isSecure(state) === true;
-  return [domain, destination, port, secure, tlsColumn, documentRoot ?? "--"];
+  return [domain, destination, port, isSecure(tls, state), tlsColumn, documentRoot ?? "--"];
 }
 
 /** Where plain HTTP leads; a rule that has nothing for it shows where TLS does. */
@@ -50,8 +47,17 @@ function plainColumns({ target, redirectTo }: HttpEntry, passedOn = ""): TargetC
   return target === undefined ? { destination: passedOn, port: 0 } : targetColumns(target);
 }
 
-function isSecure(state: RuleState | undefined): boolean | undefined {
-  return state?.address?.startsWith("https://");
+/** Whether HTTPS of a rule works now, as far as the server says: it is asked for the rule and has, or somebody behind it has, a certificate. */
+function isSecure(tls: HttpEntry["tls"], state: RuleState | undefined): boolean {
+  if (state?.state !== "active" || state.address?.startsWith("https://") !== true) return false;
+  // With a certificate that has expired too, visitors get no further than a warning.
+  if (endsInClient(tls)) return state.notAfter !== undefined && Date.parse(state.notAfter) > Date.now();
+  // What the target has is the target's; the server says what it has no certificate for.
+  return typeof tls === "object" || state.code === undefined;
+}
+
+function endsInClient(tls: HttpEntry["tls"]): boolean {
+  return tls === "letsencrypt" || (typeof tls === "object" && "certificate" in tls);
 }
 
 /** What names a rule of the configuration, at the server too. */
@@ -75,6 +81,12 @@ export function renderWarnings(states: Iterable<RuleState>, http: readonly HttpE
       ? []
       : [escapeText(`Warning: ${id}: ${reason}${code === undefined ? "" : ` (${code})`}`)];
   });
+}
+
+/** What is unwise about a rule whatever its state: it would work all the same. */
+export function renderPlainPassword({ domain, basicAuth, redirect, private: isPrivate }: HttpEntry): string[] {
+  if (basicAuth === undefined || redirect === true || isPrivate === true) return [];
+  return [`Warning: http/${domain}: passwords travel in clear over http://; add --redirect to lead visitors to HTTPS`];
 }
 
 /** TCP rules and kept ports as the table of `info`, `start` and `ls`. */
@@ -130,7 +142,11 @@ export function renderRules(
   const lines: string[] = [];
   if (http.length > 0) lines.push("HTTP rules:", ...renderHttpTable(http, states), "");
   if (tcp.length > 0) lines.push("TCP rules:", ...renderTcpTable(tcp), "");
-  const amiss = [...renderInactive(states.values()), ...renderWarnings(states.values(), http)];
+  const amiss = [
+    ...renderInactive(states.values()),
+    ...renderWarnings(states.values(), http),
+    ...http.flatMap(renderPlainPassword),
+  ];
   if (amiss.length > 0) lines.push(...amiss, "");
   const httpFirewalls = http.filter(hasFirewall).map(({ domain, firewall }) => ({ rule: domain, firewall }));
   const tcpFirewalls = tcp.filter(hasFirewall).map(({ port, firewall }) => ({ rule: port, firewall }));

@@ -1,6 +1,7 @@
 import { deepEqual } from "node:assert/strict";
 import { renderInfo } from "./info.ts";
 import { renderDefaultTable, renderHttpTable, renderRules, renderTcpTable } from "./render_rules.ts";
+import type { HttpEntry } from "./config.ts";
 import { leadsTo } from "./target_columns.ts";
 import type { RuleState } from "../../protocol/message.ts";
 import { jsonOfRule } from "./live_states.ts";
@@ -38,10 +39,12 @@ Deno.test("renderHttpTable() shows which rules are secure, and the port that is 
     { domain: "h.example.com", target: "10.0.0.7:80", tls: { target: "10.0.0.8:443" } },
     { domain: "i.example.com", target: "/srv/i", tls: { target: "10.0.0.8:443" } },
   ];
-  const states = new Map([
-    ["http/e.example.com", { id: "http/e.example.com", state: "active", address: "https://e.example.com" } as const],
-    ["http/f.example.com", { id: "http/f.example.com", state: "active", address: "http://f.example.com" } as const],
-  ]);
+  const notAfter = "2999-01-01T00:00:00.000Z";
+  const states = new Map(entries.map(({ domain }) => {
+    const address = domain.startsWith("f") ? `http://${domain}` : `https://${domain}`;
+    const until = /^[bc]/.test(domain) ? { notAfter } : {};
+    return [`http/${domain}`, { id: `http/${domain}`, state: "active", address, ...until } as const];
+  }));
   deepEqual(renderHttpTable(entries, states), [
     "+---------------+-------------------------------------+------+--------+--------------+---------------+",
     "| Domain        | Destination                         | HTTP | Secure | TLS          | Document Root |",
@@ -57,6 +60,28 @@ Deno.test("renderHttpTable() shows which rules are secure, and the port that is 
     "| i.example.com |                                     | 0    | true   | 10.0.0.8:443 | /srv/i        |",
     "+---------------+-------------------------------------+------+--------+--------------+---------------+",
   ]);
+});
+
+Deno.test("a rule is secure only while its HTTPS works", () => {
+  const [domain, id, address] = ["a.test", "http/a.test", "https://a.test"];
+  const active = { id, address, state: "active" } as const;
+  const cases: [HttpEntry["tls"], RuleState | undefined, boolean][] = [
+    ["letsencrypt", undefined, false],
+    ["letsencrypt", { id, state: "inactive", code: "E4001" }, false],
+    ["letsencrypt", active, false],
+    ["letsencrypt", { ...active, notAfter: "2999-01-01T00:00:00Z", code: "E7002" }, true],
+    [{ certificate: "/c", key: "/k" }, { ...active, notAfter: "2026-01-01T00:00:00Z", code: "E6006" }, false],
+    ["server", active, true],
+    ["server", { ...active, code: "E6008" }, false],
+    [{ target: "a:443" }, active, true],
+    [{ target: "a:443" }, { id, state: "active" }, false],
+    [undefined, { ...active, address: "http://a.test" }, false],
+  ];
+  for (const [tls, state, secure] of cases) {
+    const entry = { domain, target: "a:1", ...(tls === undefined ? {} : { tls }) };
+    const row = renderHttpTable([entry], state === undefined ? new Map() : new Map([[id, state]]))[3];
+    deepEqual(row?.split("|")[4]?.trim(), `${secure}`, JSON.stringify([tls, state]));
+  }
 });
 
 Deno.test("renderDefaultTable() believes the server when it says that there is no HTTPS", () => {
@@ -143,7 +168,7 @@ Deno.test("renderRunning() leads a rule without a target to what it redirects to
 Deno.test("renderDefaultTable() shows the default page", () => {
   deepEqual(
     renderDefaultTable("small-fire-20477.example.com")[3],
-    "| small-fire-20477.example.com |             | 0    | true   | 0   | --            |",
+    "| small-fire-20477.example.com |             | 0    | false  | 0   | --            |",
   );
 });
 

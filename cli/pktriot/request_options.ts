@@ -2,7 +2,7 @@ import { CodedError } from "../../protocol/errors.ts";
 import { httpOptionsSchema } from "../../protocol/http_options.ts";
 import { usageError } from "../command_error.ts";
 import { parseSize } from "../parse_size.ts";
-import { checkField, checkFieldName, checkUrl, type HeadersEntry, type HttpEntry } from "./http_schema.ts";
+import { checkField, checkFieldName, checkHost, checkUrl, type HeadersEntry, type HttpEntry } from "./http_schema.ts";
 import type { TlsEntry } from "./tls_schema.ts";
 import { usageOf } from "./usage_of.ts";
 
@@ -39,6 +39,7 @@ const FLAGS = {
 /** The options of a rule as the flags say them, ready for the configuration. @throws {CommandError} USAGE */
 export function requestOptionsOf(options: RequestOptions): RequestEntry {
   const { hostHeader, redirectTo, stripPrefix, addPrefix, maxBody } = options;
+  if (hostHeader !== undefined) usageOf("--host-header", () => checkHost(hostHeader));
   if (redirectTo !== undefined) usageOf("--redirect-to", () => checkUrl(redirectTo));
   if (maxBody !== undefined) usageOf("--max-body", () => parseSize(maxBody));
   assertPrefix("--strip-prefix", stripPrefix);

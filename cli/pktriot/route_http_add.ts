@@ -7,11 +7,12 @@ import { loadConfig } from "../config_file.ts";
 import { parseDomain } from "../parse_domain.ts";
 import { parseHostPort } from "../parse_listen.ts";
 import { type BasicAuthOptions, usersFromOptions } from "./basic_auth_options.ts";
-import { checkRule, describeVerdict } from "./check_rule.ts";
+import { checkRule, describeVerdict, type RuleVerdict } from "./check_rule.ts";
 import { type ClientConfig, clientConfigSchema, type HttpEntry } from "./config.ts";
 import { findConfig } from "./config_path.ts";
 import { putAcmeEmail, putHttp } from "./edit_rules.ts";
 import { httpOptionsOf } from "./http_options_of.ts";
+import { entryId, renderPlainPassword, renderWarnings } from "./render_rules.ts";
 import { assertReadable, type RequestOptions, requestOptionsOf, TO_BE_ASKED } from "./request_options.ts";
 import { assertService } from "./service_schema.ts";
 import { leadsTo } from "./target_columns.ts";
@@ -42,7 +43,7 @@ export async function routeHttpAdd(context: CommandContext, options: RouteHttpAd
   const { value: config } = await loadConfig(path, clientConfigSchema);
   const domain = options.domain === undefined ? config.tunnel.hostname : parseDomain(options.domain);
   const before = config.http.find((rule) => rule.domain === domain);
-  const entry = await entryFromOptions(context, options, { domain, before });
+  const entry = await entryFromOptions(context, options, { domain, before, server: config.server.address });
   const verdict = options.offline === true
     ? { kind: "unchecked" as const }
     : await checkRule(io, config, toWireHttp({ ...entry, firewall: before?.firewall }));
@@ -52,15 +53,19 @@ export async function routeHttpAdd(context: CommandContext, options: RouteHttpAd
     if (options.email !== undefined) putAcmeEmail(tree, options.email);
   });
   io.print([`HTTP/S traffic rule ${done}`, ...describeVerdict(verdict, leadsTo(entry))]);
+  const warnings = [...missingHttps(entry, verdict), ...renderPlainPassword(entry)];
+  if (warnings.length > 0) io.report(warnings);
   if (entry.tls === "letsencrypt" && isAssigned(domain, config)) io.report(assignedNameWarning(domain));
 }
 
 async function entryFromOptions(
   context: CommandContext,
   options: RouteHttpAddOptions,
-  { domain, before }: { domain: string; before: HttpEntry | undefined },
+  { domain, before, server }: { domain: string; before: HttpEntry | undefined; server: string },
 ): Promise<Omit<HttpEntry, "firewall">> {
   assertPlainLeads(options);
+  const requestEntry = requestOptionsOf(options);
+  assertRedirect(options, { domain, server });
   const target = leadsNowhere(options) ? undefined : await targetFromOptions(options);
   if (options.insecureUpstream === true && target?.startsWith("https://") !== true) {
     throw usageError("--insecure-upstream is for https:// targets", { fix: "Leave it away." });
@@ -72,7 +77,7 @@ async function entryFromOptions(
   const entry = {
     ...{ domain, target, redirect: options.redirect, insecureUpstream: options.insecureUpstream },
     ...{ service: options.service, private: options.private },
-    ...requestOptionsOf(options),
+    ...requestEntry,
     proxyProtocol: options.proxyProtocol === true ? "v2" as const : undefined,
     tls: await tlsFromOptions(options, { domain, target, destination: options.destination }),
   };
@@ -84,8 +89,8 @@ async function entryFromOptions(
 
 /** Whether the rule is meant to have no target: all is redirected, or HTTPS is passed through and the rest redirected. */
 function leadsNowhere({ target, webroot, http, destination, ...options }: RouteHttpAddOptions): boolean {
+  if (options.redirectTo !== undefined) return true;
   if (target !== undefined || webroot !== undefined || http !== undefined) return false;
-  if (options.redirectTo !== undefined) return destination === undefined;
   return options.redirect === true && options.tls !== undefined && parseHostPort(destination ?? "") === undefined;
 }
 
@@ -101,10 +106,37 @@ function assertPlainLeads(
   });
 }
 
+/** A redirect of everything leaves nothing for a target, and must not lead to itself. @throws {CommandError} USAGE */
+function assertRedirect(
+  { redirectTo, target, webroot, http, destination }: RouteHttpAddOptions,
+  { domain, server }: { domain: string; server: string },
+): void {
+  if (redirectTo === undefined) return;
+  const places = { "--target": target, "--webroot": webroot, "--http": http, "--destination": destination };
+  const given = Object.entries(places).filter(([, place]) => place !== undefined).map(([flag]) => flag);
+  if (given.length > 0) {
+    throw usageError(`${given.join(" and ")} cannot be used with --redirect-to: nothing would ever get there`, {
+      fix: "Give one or the other.",
+    });
+  }
+  const url = URL.parse(redirectTo);
+  const isOwnPort = url?.port === "" || url?.port === `${parseHostPort(server)?.port}`;
+  if (url?.hostname.replace(/\.$/, "") !== domain || !isOwnPort) return;
+  throw usageError(`--redirect-to leads back to ${domain} itself, so that visitors would never arrive`, {
+    fix: "Give another URL; --redirect leads from HTTP to HTTPS.",
+  });
+}
+
 /** Stands for the users that the rule will have, before anybody is asked for a password. */
 function keptUsers({ basicAuth, withoutBasicAuth }: BasicAuthOptions, before: HttpEntry | undefined) {
   if (withoutBasicAuth === true) return undefined;
   return basicAuth === undefined ? before?.basicAuth : TO_BE_ASKED;
+}
+
+/** The same as `ls` says of the rule when it is published. */
+function missingHttps(entry: HttpEntry, verdict: RuleVerdict): string[] {
+  if (verdict.kind === "unchecked" || verdict.address === undefined) return [];
+  return renderWarnings([{ id: entryId(entry), state: "active", address: verdict.address }], [entry]);
 }
 
 /** Whether the name is under the server's domain, whose names share their certificate authority's limits. */

@@ -83,7 +83,6 @@ const REFUSED: [flags: string[], message: RegExp][] = [
   [["--letsencrypt", "--email", "anna"], /^error E5007: "anna" is not an e-mail address/],
   [["--tls", "443", "--basic-auth", "anna"], /^error E4017: --basic-auth.* cannot be used with --tls: /],
   [["--tls", "443", "--host-header", "x"], /^error E4017: --host-header cannot be used with --tls: /],
-  [["--tls", "443", "--redirect-to", "https://a.test"], /^error E4017: --redirect-to cannot/],
   [["--tls", "443", "--strip-prefix", "/a"], /^error E4017: --strip-prefix cannot/],
   [["--tls", "443", "--add-prefix", "/a"], /^error E4017: --add-prefix cannot/],
   [["--tls", "443", "--set-header", "A: b"], /^error E4017: --set-header/],
@@ -110,6 +109,15 @@ const REFUSED: [flags: string[], message: RegExp][] = [
   [["--max-body", "large"], /^error E5007: --max-body: "large" is not a size such as 10MB/],
   [["--redirect-to", "www.example.org"], /^error E5007: --redirect-to: "www.example.org" is not a URL/],
   [["--redirect-to", "javascript://x"], /^error E5007: --redirect-to: /],
+  [["--redirect-to", "https://a.test"], /^error E5007: --http cannot be used with --redirect-to: [^.]*\. [^.]*\.$/],
+  [
+    ["--redirect-to", "https://a.test", "--destination", "b"],
+    /^error E5007: --http and --destination cannot be used with/,
+  ],
+  [["--host-header", "b@d x"], /^error E5007: --host-header: "b@d x" is not a host such as/],
+  [["--host-header", "a\r\nB: c"], /^error E5007: --host-header: "a\\r\\nB: c" is not a host/],
+  [["--host-header", "a:70000"], /^error E5007: --host-header: /],
+  [["--host-header", ""], /^error E5007: --host-header: /],
 ];
 
 for (const [flags, message] of REFUSED) {
@@ -122,6 +130,60 @@ for (const [flags, message] of REFUSED) {
     equal(await file.text(), before);
   });
 }
+
+Deno.test("route http add refuses a redirect that leads back to its rule, and one of what nobody can read", async () => {
+  await using file = await pktriotConfig("config.json", IDENTITY);
+  for (const own of [`https://${DOMAIN}`, `http://${DOMAIN.toUpperCase()}./x`, `https://${DOMAIN}:9/`]) {
+    const { code, err } = await file.run([...ADD, "--redirect-to", own]);
+    deepEqual([code, err.length], [2, 1], own);
+    match(err[0] ?? "", /^error E5007: --redirect-to leads back to blog\.example\.org itself/);
+  }
+  equal((await file.run([...ADD, "--redirect-to", `https://${DOMAIN}:8443`])).code, 0);
+  equal((await file.run([...ADD, "--redirect-to", `https://www.${DOMAIN}`])).code, 0);
+  const unread = await file.run([...ADD, "--tls", "443", "--redirect-to", "https://a.test"]);
+  match(unread.err[0] ?? "", /^error E4017: --redirect-to cannot/);
+});
+
+Deno.test("route http add warns of a password without a redirect, and so does ls", async () => {
+  await using file = await pktriotConfig("config.json", IDENTITY);
+  const env = { PKTRIOT_PASSWORD: "x" };
+  const warning = `Warning: http/${DOMAIN}: passwords travel in clear over http://; add --redirect`;
+  const add = [...ADD, "--http", "80", "--tls-at", "server", "--basic-auth", "anna"];
+  const { err } = await file.run(add, { env });
+  deepEqual([err.length, err[0]?.startsWith(warning)], [1, true]);
+  const lines = (await file.run(["route", "http", "ls", "--offline"])).out;
+  equal(lines.filter((line) => line.startsWith(warning)).length, 1);
+  deepEqual((await file.run([...add, "--redirect"], { env })).err, []);
+  deepEqual((await file.run(["route", "http", "ls", "--offline"])).out.length, 5);
+});
+
+Deno.test("route http add takes --ca and --key from regular files of the user alone, and never waits", async () => {
+  await using file = await pktriotConfig("config.json", IDENTITY);
+  const { certificate, key } = await testCertificate(DOMAIN);
+  const [ca, keyFile, fifo] = ["chain.pem", "key.pem", "fifo"].map((name) => join(file.folder, name)) as [
+    ...[string, string, string],
+  ];
+  await Deno.writeTextFile(ca, certificate);
+  await Deno.writeTextFile(keyFile, key, { mode: 0o600 });
+  await new Deno.Command("mkfifo", { args: [fifo] }).output();
+  equal((await file.run([...ADD, "--http", "80"])).code, 0);
+  const before = await file.text();
+  async function refused(flags: [ca: string, key: string], message: RegExp): Promise<void> {
+    const { code, err } = await file.run([...ADD, "--http", "81", "--ca", flags[0], "--key", flags[1]]);
+    deepEqual([code, err.length], [1, 1], err.join("\n"));
+    match(err[0] ?? "", message);
+  }
+  for (const odd of [fifo, "/dev/zero", file.folder]) {
+    await refused([odd, keyFile], /^error E6002: .*it is not a regular file/);
+    await refused([ca, odd], /^error E6002: .*it is not a regular file/);
+  }
+  await refused([keyFile, ca], /^error E6002: .*--ca and --key seem to be swapped/);
+  if (Deno.uid() === 0) {
+    await Deno.chown(keyFile, 65_534, 65_534);
+    await refused([ca, keyFile], /^error E6002: .*key\.pem": it belongs to another user/);
+  }
+  equal(await file.text(), before);
+});
 
 Deno.test("route http add refuses --proxy-protocol for a folder, and --insecure-upstream without a target", async () => {
   await using file = await pktriotConfig("config.json", IDENTITY);
@@ -282,7 +344,8 @@ Deno.test("route http ls shows the table when the server is away, and says so in
   await using file = await pktriotConfig("config.yaml", YAML);
   const { code, out, err } = await file.run(["route", "http", "ls"]);
   equal(code, 0);
-  equal(out.length, 5);
+  // The rule has a password and no redirect.
+  deepEqual([out.length, out.at(-1)?.startsWith("Warning: http/blog.example.org: passwords")], [6, true]);
   equal(err.length, 1);
   match(err[0] ?? "", /^The states of the rules are not known: warning E3005: /);
   deepEqual((await file.run(["route", "http", "ls", "--offline"])).err, []);

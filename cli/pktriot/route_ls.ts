@@ -3,7 +3,14 @@ import { loadConfig } from "../config_file.ts";
 import { clientConfigSchema } from "./config.ts";
 import { findConfig } from "./config_path.ts";
 import { askStates, jsonOfRule, type LiveStates, statesOf } from "./live_states.ts";
-import { entryId, renderHttpTable, renderInactive, renderTcpTable, renderWarnings } from "./render_rules.ts";
+import {
+  entryId,
+  renderHttpTable,
+  renderInactive,
+  renderPlainPassword,
+  renderTcpTable,
+  renderWarnings,
+} from "./render_rules.ts";
 
 /** `pktriot route http ls` and `route tcp ls`: what the configuration says, and what the server makes of it if it answers in time. */
 export async function routeLs(
@@ -24,6 +31,7 @@ export async function routeLs(
       ...(options.kind === "http" ? renderHttpTable(config.http, states) : renderTcpTable(config.tcp)),
       ...renderInactive(listed),
       ...renderWarnings(listed, config.http),
+      ...(options.kind === "http" ? config.http.flatMap(renderPlainPassword) : []),
     ]);
   }
   reportMissing(context, live);

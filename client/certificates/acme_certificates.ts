@@ -10,20 +10,17 @@ import type { ClientAcmeOptions, ClientEvent } from "../options.ts";
 /** What getting certificates needs. */
 export interface AcmeCertificatesOptions extends ClientAcmeOptions {
   readonly onEvent: (event: Extract<ClientEvent, { kind: "certificate" }>) => void;
-  /** Called when {@link AcmeCertificates.troubleOf} says something else than before. */
-  readonly onTrouble: () => void;
+  /** Called when {@link AcmeCertificates.pairOf} or {@link AcmeCertificates.troubleOf} says something else than before. */
+  readonly onChange: () => void;
   readonly log: Logger;
 }
-
-/** So much of it the server takes. */
-const MAX_TROUBLE_CHARACTERS = 1024;
 
 /** The certificates that this client gets from a certificate authority, one for each domain, and the answers to its challenges. */
 export class AcmeCertificates implements AsyncDisposable {
   readonly challenges: Challenges = new Challenges();
   readonly #options: AcmeCertificatesOptions;
   readonly #pairs = new Map<string, CertificatePair>();
-  readonly #troubles = new Map<string, { code: string; message: string }>();
+  readonly #troubles = new Map<string, CodedError>();
   #manager: CertificateManager | undefined;
   /** What is wanted is changed by one at a time. */
   #wanting: Promise<void> = Promise.resolve();
@@ -39,7 +36,7 @@ export class AcmeCertificates implements AsyncDisposable {
   }
 
   /** Why the last order for a domain failed, if it did; a certificate from before goes on to serve. */
-  troubleOf(domain: string): { code: string; message: string } | undefined {
+  troubleOf(domain: string): CodedError | undefined {
     return this.#troubles.get(domain);
   }
 
@@ -79,7 +76,7 @@ export class AcmeCertificates implements AsyncDisposable {
   /** Loaded when it is needed: few clients get certificates. */
   async #begin(): Promise<CertificateManager> {
     const { CertificateManager } = await import("../../net/acme/certificate_manager.ts");
-    const { onEvent, onTrouble, log, folder, email, ca, directory = ACME_DIRECTORIES.letsencrypt } = this.#options;
+    const { onEvent, onChange, log, folder, email, ca, directory = ACME_DIRECTORIES.letsencrypt } = this.#options;
     return new CertificateManager({
       ...{ folder, directory, log, challenges: this.challenges },
       ...(email === undefined ? {} : { email }),
@@ -88,8 +85,9 @@ export class AcmeCertificates implements AsyncDisposable {
         for (const domain of names) {
           this.#pairs.set(domain, pair);
           onEvent({ kind: "certificate", domain, step: "ready", notAfter: pair.notAfter.toISOString() });
-          if (this.#troubles.delete(domain)) onTrouble();
+          this.#troubles.delete(domain);
         }
+        onChange();
       },
       onProgress: ({ name, step }) => onEvent({ kind: "certificate", domain: name, step }),
       onFailure: ({ name, error, retryAt }) => {
@@ -100,11 +98,10 @@ export class AcmeCertificates implements AsyncDisposable {
     });
   }
 
-  #setTrouble(domain: string, { code, message }: CodedError): void {
-    const trouble = { code, message: message.slice(0, MAX_TROUBLE_CHARACTERS) };
+  #setTrouble(domain: string, trouble: CodedError): void {
     // What is the same again is no news: each is followed by an answer, and that leads here.
     if (this.#troubles.get(domain)?.message === trouble.message) return;
     this.#troubles.set(domain, trouble);
-    this.#options.onTrouble();
+    this.#options.onChange();
   }
 }

@@ -1,5 +1,5 @@
 import { type CertificatePair, coverageFault, readCertificatePair, validityFault } from "../../net/certificate.ts";
-import { type CodedError, toCodedError } from "../../protocol/errors.ts";
+import { CodedError, toCodedError } from "../../protocol/errors.ts";
 import type { RuleCheck } from "../rule_check.ts";
 import { fileStamp, readCertificateFile, readKeyFile } from "./key_file.ts";
 
@@ -8,8 +8,6 @@ export interface PemCertificateOptions {
   readonly certificateFile: string;
   readonly keyFile: string;
   readonly domain: string;
-  /** Told when files that were changed cannot be used, and the ones before still are. */
-  readonly onRejected: (error: CodedError) => void;
   /** Told when changed files have taken the place of those before. */
   readonly onReplaced: (domain: string, pair: CertificatePair) => void;
 }
@@ -23,8 +21,8 @@ export class PemCertificate implements RuleCheck {
   #pair: CertificatePair | undefined;
   #fault: CodedError | undefined;
   #stamp: string | undefined;
-  /** The files that were complained about. */
-  #rejected: string | undefined;
+  /** Whether files that cannot be used were there at two looks. */
+  #settled = false;
 
   constructor(options: PemCertificateOptions) {
     this.#options = options;
@@ -39,6 +37,13 @@ export class PemCertificate implements RuleCheck {
     return this.#pair === undefined ? this.#fault : undefined;
   }
 
+  /** Why files that were changed are not used, while the ones before still are. */
+  get warning(): CodedError | undefined {
+    if (this.#pair === undefined || this.#fault === undefined || !this.#settled) return undefined;
+    const { kind, message } = this.#fault;
+    return new CodedError(kind, `${message}; the certificate from before goes on to serve`);
+  }
+
   async look(): Promise<void> {
     const { certificateFile, keyFile } = this.#options;
     const stamp = (await Promise.all([fileStamp(certificateFile), fileStamp(keyFile)])).join(" ");
@@ -49,10 +54,7 @@ export class PemCertificate implements RuleCheck {
     } catch (error) {
       this.#fault = toCodedError(error, "CERTIFICATE_INVALID");
       // The first time the two files may be in the middle of being replaced, one after the other.
-      if (this.#pair !== undefined && stamp === this.#stamp && stamp !== this.#rejected) {
-        this.#rejected = stamp;
-        this.#options.onRejected(this.#fault);
-      }
+      this.#settled ||= stamp === this.#stamp;
     }
     this.#stamp = stamp;
   }
@@ -61,6 +63,7 @@ export class PemCertificate implements RuleCheck {
     const before = this.#pair;
     this.#pair = pair;
     this.#fault = undefined;
+    this.#settled = false;
     if (before !== undefined) this.#options.onReplaced(this.#options.domain, pair);
   }
 

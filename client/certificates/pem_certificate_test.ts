@@ -7,9 +7,10 @@ const DOMAIN = "blog.example.com";
 
 interface Files extends AsyncDisposable {
   readonly check: PemCertificate;
-  readonly rejected: string[];
   readonly replaced: string[];
   write(pair: Partial<Pick<TestCertificate, "certificate" | "key">>, options?: { mode?: number }): Promise<void>;
+  /** Removes the certificate. */
+  remove(): Promise<void>;
   /** Looks, and gives what is wrong. */
   fault(): Promise<string | undefined>;
 }
@@ -18,21 +19,20 @@ async function files(): Promise<Files> {
   const folder = await Deno.makeTempDir();
   const certificateFile = join(folder, "chain.pem");
   const keyFile = join(folder, "key.pem");
-  const rejected: string[] = [];
   const replaced: string[] = [];
   const check = new PemCertificate({
     ...{ certificateFile, keyFile, domain: DOMAIN },
-    onRejected: ({ message }) => rejected.push(message),
     onReplaced: (domain) => replaced.push(domain),
   });
   return {
-    ...{ check, rejected, replaced },
+    ...{ check, replaced },
     async write({ certificate, key }, { mode = 0o600 } = {}) {
       if (certificate !== undefined) await Deno.writeTextFile(certificateFile, certificate);
       if (key === undefined) return;
       await Deno.writeTextFile(keyFile, key);
       await Deno.chmod(keyFile, mode);
     },
+    remove: () => Deno.remove(certificateFile),
     async fault() {
       await check.look();
       return check.fault?.message;
@@ -60,7 +60,7 @@ Deno.test("files that cannot be used keep a rule closed, until they can", async 
   await all.write(good);
   assert.equal(await all.fault(), undefined);
   assert.deepEqual((all.check as PemCertificate).pair?.names, [DOMAIN]);
-  assert.deepEqual([all.rejected, all.replaced], [[], []]);
+  assert.deepEqual([all.check.warning, all.replaced], [undefined, []]);
 });
 
 Deno.test("a key that a group was given on purpose can be used", async () => {
@@ -82,7 +82,7 @@ Deno.test("an edit takes the place of the files before, and is told", async () =
   assert.deepEqual(all.replaced, [DOMAIN]);
 });
 
-Deno.test("an edit that cannot be used changes nothing, and is told once, when it stays", async () => {
+Deno.test("an edit that cannot be used changes nothing, and is told when it stays", async () => {
   await using all = await files();
   await all.write(await testCertificate(DOMAIN));
   await all.fault();
@@ -91,13 +91,23 @@ Deno.test("an edit that cannot be used changes nothing, and is told once, when i
   await all.write({ certificate: renewed.certificate });
   // In the middle of the replacement of two files nothing is wrong yet.
   assert.equal(await all.fault(), undefined);
-  assert.deepEqual(all.rejected, []);
-  for (let look = 0; look < 3; look++) assert.equal(await all.fault(), undefined);
-  assert.equal(all.rejected.length, 1);
-  assert.equal(all.check.pair, pair);
-  await all.write({ key: renewed.key });
+  assert.equal(all.check.warning, undefined);
+  const reasonOf = async (): Promise<string> => {
+    for (let look = 0; look < 3; look++) assert.equal(await all.fault(), undefined);
+    assert.equal(all.check.pair, pair);
+    return all.check.warning?.message ?? "";
+  };
+  assert.match(await reasonOf(), /the key does not belong to it.*; the certificate from before goes on to serve$/);
+  await all.write(renewed, { mode: 0o644 });
+  assert.match(await reasonOf(), /key\.pem.*others may open it; run chmod 600; the certificate from before/);
+  await all.write({ certificate: "nonsense", key: renewed.key });
+  assert.match(await reasonOf(), /holds no certificate/);
+  await all.remove();
+  assert.match(await reasonOf(), /chain\.pem.*does not exist/);
+  await all.write(renewed);
   await all.fault();
   assert.notEqual(all.check.pair, pair);
+  assert.equal(all.check.warning, undefined);
 });
 
 Deno.test("a certificate that has expired keeps a rule closed", async () => {

@@ -1,7 +1,7 @@
 import { createHmac, randomBytes } from "node:crypto";
 import { addressGroup } from "../../address.ts";
 import { parsePasswordHash, type PasswordHash, verifyPassword } from "../../password.ts";
-import { CodedError } from "../../../protocol/errors.ts";
+import { CodedError, toCodedError } from "../../../protocol/errors.ts";
 import { type BasicCredential, basicCredential } from "../../../protocol/http/basic_credential.ts";
 import type { Fields } from "../../../protocol/http/field.ts";
 import type { HttpOptions } from "../../../protocol/http_options.ts";
@@ -85,7 +85,17 @@ function compileUsers(users: NonNullable<HttpOptions["basicAuth"]>): ReadonlyMap
       throw new CodedError("RULE_INVALID", "A user name of basicAuth has a colon or a control character");
     }
     if (compiled.has(name)) throw new CodedError("RULE_INVALID", `There are two passwords for the user "${name}"`);
-    compiled.set(name, parsePasswordHash(hash));
+    compiled.set(name, hashOf(name, hash));
   }
   return compiled;
+}
+
+/** Whoever has several users wants to know whose is broken. */
+function hashOf(user: string, hash: string): PasswordHash {
+  try {
+    return parsePasswordHash(hash);
+  } catch (cause) {
+    const { kind, message } = toCodedError(cause);
+    throw new CodedError(kind, `${message} (of the user "${user}")`, { cause });
+  }
 }
