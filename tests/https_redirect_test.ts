@@ -117,15 +117,17 @@ Deno.test("while HTTPS does not work nobody may remember that he was sent there"
   );
   assert.deepEqual(await ask("GET"), permanent);
   assert.deepEqual(await ask("DELETE"), [308, undefined, location]);
-  // Where the client ends TLS, only it knows: it warns of a certificate that it cannot get.
+  // Where the client ends TLS, it says how long its certificate lasts, if it has one.
   await tunnel.tunnel.stop();
   await using raw = await RawClient.dial(server.tlsPort, tunnel.identity);
   await raw.join();
   const rule = { kind: "http", domain: tunnel.hostname, target: "", redirect: true } as const;
-  const warning = { code: "E6010", message: "no" };
+  const [past, future] = [-60_000, 60_000].map((ms) => new Date(Date.now() + ms).toISOString());
+  const warning = { code: "E6009", message: "soon" };
   const cases = [
-    [{ tls: "client", warning }, temporary],
-    [{ tls: "client" }, permanent],
+    [{ tls: "client" }, temporary],
+    [{ tls: "client", notAfter: past! }, temporary],
+    [{ tls: "client", notAfter: future!, warning }, permanent],
     [{ tls: "target" }, permanent],
   ] as const;
   for (const [revision, [more, expected]] of cases.entries()) {

@@ -152,9 +152,10 @@ export class HttpVisit implements HttpVisitorContext {
   }
 
   /** Whether HTTPS of the name works, as far as can be known here. */
-  #hasHttps({ tls, warning }: HttpRule, host: string): boolean {
+  #hasHttps({ tls, notAfter }: HttpRule, host: string): boolean {
     if (tls === "target") return true;
-    return tls === "client" ? warning === undefined : this.#parts.isReady(host);
+    // The client says how long its certificate lasts as soon as it has one.
+    return tls === "client" ? notAfter !== undefined && Date.parse(notAfter) > Date.now() : this.#parts.isReady(host);
   }
 
   /** What is asked for must be what TLS was ended for, as rules may demand different things of it (security R39). */
