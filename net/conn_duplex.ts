@@ -1,10 +1,10 @@
 import { StreamResetError } from "../protocol/errors.ts";
 import type { Duplex, MaybePromise } from "./duplex.ts";
 
-/** Bytes per read; larger buffers do not read faster. */
+/** What is read ahead of whoever reads: TLS gives records of 16 KiB, each with a system call and a promise, and writing them one by one costs more. */
 const SLAB_BYTES = 64 * 1024;
 /** A slab with less room left than this is given up for a fresh one: small reads share a slab, large ones have one of their own. */
-const MIN_ROOM_BYTES = 48 * 1024;
+const MIN_ROOM_BYTES = 16 * 1024;
 
 /**
  * A `Deno.Conn` as a {@link Duplex}. Its `reset()` looks like a clean end to the peer, so it is only used between our own
@@ -15,7 +15,13 @@ export class ConnDuplex implements Duplex {
   readonly #conn: Deno.Conn;
   readonly #onClosed: () => void;
   #slab = new Uint8Array(SLAB_BYTES);
-  #slabAt = 0;
+  /** Of the slab: what was read by whoever reads, and what has come. */
+  #taken = 0;
+  #filled = 0;
+  /** Whether a read is under way. */
+  #filling = false;
+  #ended = false;
+  #reader: PromiseWithResolvers<Uint8Array | null> | null = null;
   /** The last write, while it is under way. */
   #lastWrite: Promise<void> | null = null;
   #failure: StreamResetError | null = null;
@@ -27,21 +33,17 @@ export class ConnDuplex implements Duplex {
     this.#onClosed = resolve;
   }
 
-  async read(): Promise<Uint8Array | null> {
+  get ready(): boolean {
+    return this.#filled > this.#taken;
+  }
+
+  read(): MaybePromise<Uint8Array | null> {
+    if (this.#filled > this.#taken) return this.#take();
     if (this.#failure !== null) throw this.#failure;
-    if (SLAB_BYTES - this.#slabAt < MIN_ROOM_BYTES) {
-      this.#slab = new Uint8Array(SLAB_BYTES);
-      this.#slabAt = 0;
-    }
-    const at = this.#slabAt;
-    try {
-      const count = await this.#conn.read(at === 0 ? this.#slab : this.#slab.subarray(at));
-      if (count === null) return null;
-      this.#slabAt = at + count;
-      return this.#slab.subarray(at, at + count);
-    } catch (cause) {
-      throw this.#fail("The connection was reset", cause);
-    }
+    if (this.#ended) return null;
+    this.#reader = Promise.withResolvers();
+    this.#readOn();
+    return this.#reader.promise;
   }
 
   /** Writes queue behind each other, since a pong may come between the frames of a stream. */
@@ -65,10 +67,51 @@ export class ConnDuplex implements Duplex {
 
   reset(reason?: unknown): void {
     this.#fail("The connection was reset", reason);
+    this.#taken = this.#filled;
   }
 
   close(): void {
     this.#fail("The connection is closed");
+  }
+
+  /** All that has come; what comes next is read meanwhile. */
+  #take(): Uint8Array {
+    const bytes = this.#slab.subarray(this.#taken, this.#filled);
+    this.#taken = this.#filled;
+    this.#readOn();
+    return bytes;
+  }
+
+  #readOn(): void {
+    if (!this.#filling && !this.#ended && this.#failure === null) void this.#fill();
+  }
+
+  /** Reads on as long as there is room: one slab is all that waits for whoever reads. Never rejects. */
+  async #fill(): Promise<void> {
+    this.#filling = true;
+    try {
+      while (!this.#ended && this.#makeRoom()) this.#onRead(await this.#conn.read(this.#slab.subarray(this.#filled)));
+    } catch (cause) {
+      const failure = this.#fail("The connection was reset", cause);
+      this.#reader?.reject(failure);
+      this.#reader = null;
+    }
+    this.#filling = false;
+  }
+
+  #makeRoom(): boolean {
+    if (SLAB_BYTES - this.#filled >= MIN_ROOM_BYTES) return true;
+    if (this.#filled > this.#taken) return false;
+    this.#slab = new Uint8Array(SLAB_BYTES);
+    this.#taken = this.#filled = 0;
+    return true;
+  }
+
+  #onRead(count: number | null): void {
+    if (count === null) this.#ended = true;
+    else this.#filled += count;
+    this.#reader?.resolve(count === null ? null : this.#take());
+    this.#reader = null;
   }
 
   async #writeAll(bytes: Uint8Array): Promise<void> {

@@ -31,7 +31,7 @@ Deno.test("a Deno.Conn sees a reset of a SocketDuplex, over TLS too, and not an 
   const [conn, duplex] = await startTlsPair();
   await duplex.write(new Uint8Array(10));
   assert.equal((await conn.read())?.length, 10);
-  const reading = assert.rejects(() => conn.read(), StreamResetError);
+  const reading = assert.rejects(async () => await conn.read(), StreamResetError);
   duplex.reset();
   await reading;
   await Promise.all([conn.closed, duplex.closed]);
