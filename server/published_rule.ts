@@ -20,6 +20,8 @@ export interface StreamOpener {
 export interface RouteOptions {
   /** Through the mesh: the firewall is not for it. */
   readonly mesh?: Pick<StreamOpen, "source">;
+  /** What the target gets as Host, unless the rule says that. @default what the visitor sent */
+  readonly host?: string;
 }
 
 /** The keep-alive connections to the target of an HTTP rule. */

@@ -15,11 +15,10 @@ import type {
 import { CodedError, type ErrorName, toCodedError } from "../../protocol/errors.ts";
 import type { ServerLimits } from "../limits.ts";
 import type { Metrics } from "../metrics.ts";
-import { PublishedRule } from "../published_rule.ts";
 import type { Router } from "../router.ts";
 import { acmeChallenge } from "./acme_challenge.ts";
 import { httpsRedirect } from "./https_redirect.ts";
-import { type MeshVisit, sourceOf } from "./mesh_visit.ts";
+import { type MeshFound, type MeshVisit, sourceOf } from "./mesh_visit.ts";
 
 /** A visitor's connection, and how it came. */
 export interface Arrival {
@@ -136,11 +135,11 @@ export class HttpVisit implements HttpVisitorContext {
     const challenge = mesh === undefined ? acmeChallenge(request, this.#parts) : undefined;
     if (challenge !== undefined) return challenge;
     const found = this.#find(request);
-    if (!(found instanceof PublishedRule)) return found;
-    const { rule } = found;
+    if (!("rule" in found)) return found;
+    const { rule, standIn: host = request.host } = found;
     // A trusted proxy that ended TLS itself must not be sent round in a circle.
-    if (rule.kind === "http" && rule.redirect === true && request.proto === "http") {
-      return { kind: "answer", answer: httpsRedirect(request.head, { host: request.host, tlsPort: tlsPort() }) };
+    if (rule.rule.kind === "http" && rule.rule.redirect === true && request.proto === "http") {
+      return { kind: "answer", answer: httpsRedirect(request.head, { host, tlsPort: tlsPort() }) };
     }
     return routeTo(found, mesh);
   }
@@ -149,16 +148,16 @@ export class HttpVisit implements HttpVisitorContext {
   #routeSecure(request: RoutedRequest, serverName: string): RouteDecision {
     if (request.host !== serverName) return refused("MISDIRECTED");
     const found = this.#find(request);
-    return found instanceof PublishedRule ? routeTo(found, this.#arrival.mesh) : found;
+    return "rule" in found ? routeTo(found, this.#arrival.mesh) : found;
   }
 
-  #find({ host, address }: RoutedRequest): PublishedRule | RouteDecision {
+  #find({ host, address }: RoutedRequest): MeshFound | RouteDecision {
     const { mesh } = this.#arrival;
     if (mesh !== undefined) return findInMesh(host, mesh);
     const found = this.#parts.router.route(host);
     switch (found.kind) {
       case "found":
-        return found.rule.allows(address) ? found.rule : refused("FORBIDDEN");
+        return found.rule.allows(address) ? { rule: found.rule } : refused("FORBIDDEN");
       case "offline":
         return refused("TUNNEL_OFFLINE");
       case "unknown":
@@ -169,13 +168,15 @@ export class HttpVisit implements HttpVisitorContext {
   }
 }
 
-function routeTo({ upstreams }: PublishedRule, mesh?: MeshVisit): RouteDecision {
+function routeTo({ rule: { upstreams }, standIn }: MeshFound, mesh?: MeshVisit): RouteDecision {
   if (upstreams === null) return refused("UNKNOWN_HOST");
-  return { kind: "found", route: upstreams.route(mesh === undefined ? {} : { mesh: sourceOf(mesh) }) };
+  if (mesh === undefined) return { kind: "found", route: upstreams.route() };
+  const host = standIn === undefined ? {} : { host: standIn };
+  return { kind: "found", route: upstreams.route({ mesh: sourceOf(mesh), ...host }) };
 }
 
 /** The policy stands in for the firewall: it is asked for every request, whatever the connection was opened for. */
-function findInMesh(host: string, { find }: MeshVisit): PublishedRule | RouteDecision {
+function findInMesh(host: string, { find }: MeshVisit): MeshFound | RouteDecision {
   try {
     return find(host);
   } catch (error) {

@@ -267,8 +267,28 @@ Deno.test("on port 80 the edge answers: private rules as well, each request by i
   );
   assert.match(await ask(await open(setup, "wiki.example.test:80"), "blog.example.test"), /\r\n\r\nblog\|/);
   assert.match(await ask(await open(setup, "blog:8080"), "blog"), /\r\n\r\nblog\|blog\|/);
-  assert.match(await ask(await open(setup, "blog:80"), "nobody.example.test"), /^HTTP\/1\.1 404 /);
   assert.deepEqual(wiki.opens[0]?.source, { tunnel: "id-laptop", owner: "alice" });
+});
+
+Deno.test("a Host that names nothing leads to what the stream was opened for, and the target is told that name", async () => {
+  await using setup = setUpMesh({ mesh: { policy: [{ from: ["tag:ci"], to: ["service:blog"], action: "allow" }] } });
+  setup.online(httpRule(DATABASE, "blog.example.test", { service: "blog" }, site("blog")), { below: true });
+  setup.online(httpRule(DATABASE, "api.example.test", { service: "api", hostHeader: "inner" }, site("api")));
+  const moved = setup.online(httpRule(DATABASE, "moved.example.test", { redirect: true }, site("moved")));
+  for (const host of ["127.0.0.1:8080", "[::1]", "localhost:8080", "nobody.example.test"]) {
+    assert.match(await ask(await open(setup, "blog:80", BOB), host), /\r\n\r\nblog\|blog\.example\.test\|/, host);
+  }
+  const below = await open(setup, "a.blog.example.test:80");
+  assert.match(await ask(below, "127.0.0.1"), /\r\n\r\nblog\|a\.blog\.example\.test\|/);
+  assert.match(await ask(await open(setup, "api:80"), "127.0.0.1:8080"), /\r\n\r\napi\|inner\|/);
+  const redirected = await ask(await open(setup, "moved.example.test:80"), "127.0.0.1:8080");
+  assert.match(redirected, /\r\nLocation: https:\/\/moved\.example\.test\//);
+  // The name of another rule is another rule, whether it may be reached or not.
+  assert.match(await ask(await open(setup, "blog:80"), "api"), /\r\n\r\napi\|/);
+  assert.match(await ask(await open(setup, "blog:80", BOB), "api"), /E4020/);
+  const late = await open(setup, "moved.example.test:80");
+  setup.offline(moved);
+  assert.match(await ask(late, "127.0.0.1:8080"), /^HTTP\/1\.1 404 /);
 });
 
 Deno.test("what a visitor says of itself is not believed, wherever it comes from", async () => {
