@@ -324,6 +324,11 @@ export const ERRORS = {
     title: "The service name belongs to another owner",
     fix: "Choose another service name, or ask the operator: `spokes service rm` makes it free.",
   },
+  SERVICE_WITHDRAWN: {
+    code: "E4024",
+    title: "The operator has taken the service name away from its owner",
+    fix: "Offer it again by the same command, or start again; or choose another service name.",
+  },
 
   // E5: configuration and commands.
   CONFIG_MISSING: {
