@@ -12,6 +12,8 @@ export interface StreamOpener {
   readonly tunnel: Tunnel;
   /** The client takes no new work. */
   readonly draining: boolean;
+  /** The client may be gone: its control channel is lost, or silent for longer than it should be. */
+  readonly doubtful: boolean;
   /** @throws {CodedError} TUNNEL_OFFLINE, TUNNEL_BUSY */
   open(message: Omit<StreamOpen, "kind">): Promise<ChannelStream>;
 }

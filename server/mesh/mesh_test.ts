@@ -127,6 +127,91 @@ Deno.test("a service of several tunnels: those take turns that are not draining,
   for (let count = 0; count < 6; count++) assert.equal(await exchange(await open(setup, "redis:1"), "x"), "x");
 });
 
+/** A client that takes streams and never answers; a stream that is given up ends. */
+function hanging(): ReturnType<typeof opener> {
+  return opener(async (stream) => {
+    await stream.closed;
+  });
+}
+
+Deno.test("a tunnel that does not answer has the next one tried beside it, and may still be the one", async () => {
+  await using setup = await setUpMesh({ patienceMs: 1 });
+  const stuck = hanging();
+  const answer = Promise.withResolvers<void>();
+  const slow = opener(async (stream) => {
+    await answer.promise;
+    await echo(stream);
+  });
+  const rule = setup.online(tcpRule(fakeTunnel("a"), 22_001, { service: "redis" }, stuck));
+  setup.online(tcpRule(fakeTunnel("b"), 22_002, { service: "redis" }, opener(echo)));
+  for (let count = 0; count < 2; count++) assert.equal(await exchange(await open(setup, "redis:1"), "x"), "x");
+  assert.equal(stuck.opens.length, 1);
+  assert.equal(rule.visits, 0);
+  setup.online(tcpRule(fakeTunnel("c"), 22_003, { service: "slow" }, slow));
+  const refusal = new CodedError("TARGET_REFUSED");
+  setup.online(tcpRule(
+    fakeTunnel("d"),
+    22_004,
+    { service: "slow" },
+    opener((stream) => {
+      answer.resolve();
+      return stream.refuse(refusal);
+    }),
+  ));
+  for (let count = 0; count < 2; count++) assert.equal(await exchange(await open(setup, "slow:1"), "x"), "x");
+  await setup.mesh.visits.idle();
+  assert.equal(setup.mesh.streams, 0);
+});
+
+Deno.test("while a stream is opened the end of one tunnel is not the end of the stream, and one that may be gone is tried last", async () => {
+  await using setup = await setUpMesh();
+  const asked = Promise.withResolvers<void>();
+  const stuck = opener(async (stream) => {
+    asked.resolve();
+    await stream.closed;
+  });
+  const gone = setup.online(tcpRule(fakeTunnel("a"), 22_001, { service: "redis" }, stuck));
+  const other = opener(echo);
+  setup.online(tcpRule(fakeTunnel("b"), 22_002, { service: "redis" }, other));
+  setup.services.byName("redis");
+  const opening = open(setup, "redis:1");
+  await asked.promise;
+  setup.offline(gone);
+  assert.equal(await exchange(await opening, "x"), "x");
+  const doubted = hanging();
+  setup.online(tcpRule(fakeTunnel("c"), 22_003, { service: "redis" }, { ...doubted, doubtful: true }));
+  for (let count = 0; count < 4; count++) assert.equal(await exchange(await open(setup, "redis:1"), "x"), "x");
+  assert.deepEqual([stuck.opens.length, other.opens.length, doubted.opens.length], [1, 5, 0]);
+});
+
+Deno.test("a stream that waits for several tunnels ends when it is not wanted, or not allowed, any more", async () => {
+  await using setup = await setUpMesh({ patienceMs: 1 });
+  const asked = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const rules = ["a", "b"].map((name, index) =>
+    setup.online(tcpRule(
+      fakeTunnel(name),
+      22_001 + index,
+      { service: "redis" },
+      opener(async (stream) => {
+        asked[index]!.resolve();
+        await stream.closed;
+      }),
+    ))
+  );
+  const unwanted = new AbortController();
+  const opening = setup.mesh.open(ALICE, toDestination("redis", 1), { signal: unwanted.signal });
+  await Promise.all(asked.map(({ promise }) => promise));
+  unwanted.abort();
+  await assert.rejects(opening, { kind: "STREAM_RESET" });
+  const again = open(setup, "redis:1");
+  setup.mesh.update({ policy: [{ from: ["*"], to: ["*"], action: "deny" }] });
+  await assert.rejects(again, { kind: "DESTINATION_DENIED" });
+  await Promise.all(rules.map(async (rule) => {
+    while (rule.visits > 0) await new Promise((resolve) => setTimeout(resolve));
+  }));
+  assert.equal(setup.mesh.streams, 0);
+});
+
 Deno.test("of a service's tunnels only those are used that the policy allows", async () => {
   const policy = [{ from: ["tag:ci"], to: ["tag:db"], action: "allow" }] as const;
   await using setup = setUpMesh({ mesh: { policy } });
