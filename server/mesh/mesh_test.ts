@@ -500,7 +500,7 @@ Deno.test("services() lists what somebody may reach, and nothing else", async ()
   await using setup = setUpMesh({ mesh: { allow, policy } });
   setup.online(tcpRule(DATABASE, 22_001, { service: "redis" }));
   setup.online(tcpRule(DATABASE, 22_002, {}, { draining: true }));
-  setup.online(httpRule(DATABASE, "wiki.example.test", { tls: "client" }));
+  setup.online(httpRule(DATABASE, "wiki.example.test", { tls: "client", service: "site" }));
   const outside = [
     { kind: "external", name: "10.1.0.0/16", port: 5432, online: true },
     { kind: "external", name: "db.srv.local", online: true },
@@ -515,10 +515,11 @@ Deno.test("services() lists what somebody may reach, and nothing else", async ()
       { kind: "tcp", name: "database.example.test", port: 22_002, ...common, online: false },
       outside[1],
       redis,
+      { kind: "http", name: "site", port: 80, ...common, online: true },
       { kind: "http", name: "wiki.example.test", port: 443, ...common, online: true },
     ],
   });
   for (let port = 20_000; port < 21_000; port++) setup.online(tcpRule(DATABASE, port));
   const { services, more } = setup.mesh.services(ALICE);
-  assert.deepEqual([services.length, more], [1_000, 5]);
+  assert.deepEqual([services.length, more], [1_000, 6]);
 });
