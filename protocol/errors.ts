@@ -315,8 +315,8 @@ export const ERRORS = {
   },
   DESTINATION_FORBIDDEN: {
     code: "E4021",
-    title: "The destination is an address that is never reached through the server",
-    fix: "Ask the operator to name the address in the allow-list.",
+    title: "The destination leads to an address that the allow-list does not permit",
+    fix: "Ask the operator: the log of the server says which address it is, and whether an entry can permit it.",
   },
   MESH_DISABLED: { code: "E4022", title: "This server has no mesh", fix: "Ask the operator to enable it." },
   SERVICE_TAKEN: {

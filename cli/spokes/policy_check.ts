@@ -1,13 +1,11 @@
 import { parseAddress } from "../../net/address.ts";
 import type { Destination } from "../../protocol/destination.ts";
 import { CodedError, toCodedError } from "../../protocol/errors.ts";
-import { DEFAULT_LISTENERS } from "../../server/default_listeners.ts";
 import type { MeshOptions } from "../../server/mesh/access.ts";
 import { AllowList } from "../../server/mesh/allow_list.ts";
 import { forbiddenReason } from "../../server/mesh/forbidden.ts";
 import type { MeshIdentity } from "../../server/mesh/identity.ts";
 import { createLookUp } from "../../server/mesh/look_up.ts";
-import { OwnAddresses, ownPlaces } from "../../server/mesh/own_addresses.ts";
 import { type Decision, Policy } from "../../server/mesh/policy.ts";
 import { externalTarget } from "../../server/mesh/policy_target.ts";
 import type { CommandContext } from "../command_context.ts";
@@ -15,6 +13,7 @@ import { escapeText } from "../escape_text.ts";
 import { Answered, EXIT } from "../exit_code.ts";
 import { type LoadedServerConfig, loadServerConfig } from "./config_path.ts";
 import { openState } from "./open_state.ts";
+import { ownAddressesOf } from "./own_addresses_of.ts";
 import { findIdentity, findNamedTunnel, findSubject } from "./policy_subjects.ts";
 
 /** Flags of `policy check`. */
@@ -93,7 +92,7 @@ async function decideOutside(
   const literal = parseAddress(host);
   const found = literal === null ? await addressesOf(host, mesh) : [literal.text];
   if ("action" in found) return found;
-  await using own = ownAddresses(loaded);
+  await using own = ownAddressesOf(loaded.config);
   await own.refresh();
   let last = first;
   for (const text of found) {
@@ -104,7 +103,7 @@ async function decideOutside(
       ? `${text} is no address`
       : forbiddenReason(address, port, { allow, own, byName: literal === null });
     if (reason !== undefined) {
-      return { action: "deny", reason: `${reason}, which is never reached unless an entry names it` };
+      return { action: "deny", reason };
     }
   }
   return last;
@@ -117,24 +116,6 @@ async function addressesOf(host: string, mesh: MeshOptions): Promise<readonly st
   } catch (error) {
     return { action: "deny", reason: `${host} cannot be resolved: ${toCodedError(error).message}` };
   }
-}
-
-/** Where the server would listen. */
-function ownAddresses({ config }: LoadedServerConfig): OwnAddresses {
-  const { domain, hostname = domain, address, http, tls, admin, tcp, mesh } = config;
-  const defaults = DEFAULT_LISTENERS;
-  const httpPorts = [http?.listen?.port ?? defaults.http.port, http?.public_port];
-  const tlsPorts = [tls?.listen?.port ?? defaults.tls.port, tls?.public_port];
-  const adminPort = typeof admin === "object" ? admin.listen.port : defaults.admin.port;
-  const { socks, connectTlsListen } = mesh || {};
-  const proxies = [socks?.listen?.port, socks?.tlsListen?.port, connectTlsListen?.port];
-  const ports = [...httpPorts, ...tlsPorts, ...proxies, adminPort].filter((port) => port !== undefined);
-  const lookUp = createLookUp([]);
-  return new OwnAddresses({
-    ...ownPlaces([hostname], address),
-    ports: () => [...ports.map((port) => ({ from: port, to: port })), tcp?.ports ?? defaults.tcp],
-    lookUp: (name, signal) => lookUp(name, signal).catch(() => []),
-  });
 }
 
 function render(answer: PolicyAnswer): string[] {

@@ -84,7 +84,7 @@ Deno.test("spokes policy check says what is decided, and which line says so", as
     ["runner", `${hostname}:5432`, /^allow: .*a TCP rule of database\n.*line 1 /],
     ["runner", "10.1.2.3:5432", /^allow: .*a host outside that is allowed\n.*every tunnel may reach/],
     ["runner", "10.6.6.6:5432", /^deny: .*\n.*line 2 of the policy/],
-    ["runner", "127.0.0.1:8080", /^deny: .*\n.*this server itself/],
+    ["runner", "127.0.0.1:8080", /^deny: .*\n.*this server itself, which is never reached$/],
     ["runner", "127.0.0.1:22005", /^deny: .*\n.*this server itself/],
     ["runner", "127.0.0.1:5432", /^allow: /],
     ["runner", "10.77.0.1:5432", /^deny: .*\n.*10\.77\.0\.1 is an address of the server/],
@@ -134,6 +134,10 @@ Deno.test("spokes check says what the mesh is", async () => {
       [
         "mesh: {allow: [a.b, 10.0.0.1], policy: [{from: ['*'], to: ['*'], action: deny}]}",
         /and 2 hosts outside .* of 1 line$/m,
+      ],
+      [
+        "mesh: {allow: ['127.0.0.1:9400', 'localhost:5432', '10.0.0.1']}",
+        /^ {2}warning: mesh\.allow: "127\.0\.0\.1:9400" never leads anywhere: .* itself, which is never reached\n {2}warning: mesh\.allow: "localhost:5432" [^\n]*loopback[^\n]*\n {2}believe/m,
       ],
       ["mesh: off", /^ {2}have no mesh$/m],
       [

@@ -3,7 +3,8 @@ import type { Logger } from "../../net/log.ts";
 import { type Destination, formatDestination } from "../../protocol/destination.ts";
 import { CodedError } from "../../protocol/errors.ts";
 import type { PublishedRule } from "../published_rule.ts";
-import { AllowList } from "./allow_list.ts";
+import { type AllowEntry, AllowList } from "./allow_list.ts";
+import { deadEntryReason } from "./dead_entry.ts";
 import { forbiddenReason } from "./forbidden.ts";
 import { identityFacts, type MeshIdentity } from "./identity.ts";
 import type { OwnAddresses } from "./own_addresses.ts";
@@ -39,6 +40,11 @@ export class Access {
     this.allow = new AllowList(allow);
     this.policy = new Policy(policy);
     this.#parts = parts;
+  }
+
+  /** Whether an entry of the allow-list may ever lead somewhere. */
+  mayWork(entry: AllowEntry): boolean {
+    return deadEntryReason(entry, { allow: this.allow, own: this.#parts.own }) === undefined;
   }
 
   /** What the policy says of somebody and a rule. */
@@ -80,7 +86,7 @@ export class Access {
     if (reason === undefined) return;
     log.warn("mesh destination forbidden", { ...identityFacts(identity), to, reason });
     // What a name inside stands for is nothing to tell.
-    throw new CodedError("DESTINATION_FORBIDDEN", `${to} leads to an address that is never reached through the server`);
+    throw new CodedError("DESTINATION_FORBIDDEN", `${to} leads to an address that the allow-list does not permit`);
   }
 
   /** The line that decides is told to the operator alone. */

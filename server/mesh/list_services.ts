@@ -13,7 +13,8 @@ export function listServices(
   { access, rules }: { access: Access; rules: readonly PublishedRule[] },
 ): RequestResult<"service.list"> {
   const allowed = rules.filter((rule) => access.decide(identity, rule).action === "allow").flatMap(describeRule);
-  const outside = access.allow.entries.filter((entry) => mayReachSome(identity, entry, access)).map(describeEntry);
+  const outside = access.allow.entries
+    .filter((entry) => mayReachSome(identity, entry, access) && access.mayWork(entry)).map(describeEntry);
   const all = [...allowed, ...outside].sort(byName);
   const services = all.slice(0, MAX_LISTED_SERVICES);
   return all.length > services.length ? { services, more: all.length - services.length } : { services };

@@ -492,12 +492,13 @@ async function clientHello(name: string): Promise<Uint8Array> {
 }
 
 Deno.test("services() lists what somebody may reach, and nothing else", async () => {
-  const allow = ["10.1.0.0/16:5432", "db.srv.local", "*.secret.local:1-9"];
+  // The last two never lead anywhere.
+  const allow = ["10.1.0.0/16:5432", "db.srv.local", "*.secret.local:1-9", "127.0.0.1:9400", "localhost"];
   const policy = [
     { from: ["tag:ci"], to: ["service:redis"], action: "allow" },
     { from: ["*"], to: ["host:*.secret.local"], action: "deny" },
   ] as const;
-  await using setup = setUpMesh({ mesh: { allow, policy } });
+  await using setup = setUpMesh({ mesh: { allow, policy }, ownPorts: [9_400] });
   setup.online(tcpRule(DATABASE, 22_001, { service: "redis" }));
   setup.online(tcpRule(DATABASE, 22_002, {}, { draining: true }));
   setup.online(httpRule(DATABASE, "wiki.example.test", { tls: "client", service: "site" }));
