@@ -107,17 +107,17 @@ export const ERRORS = {
   TARGET_REFUSED: {
     code: "E2001",
     title: "The target refused the connection",
-    fix: "Start the local service, or correct the target of the rule.",
+    fix: "Start the service, or correct the target.",
   },
   TARGET_TIMEOUT: {
     code: "E2002",
     title: "The target did not answer in time",
-    fix: "Check that the local service is reachable and not overloaded.",
+    fix: "Check that the service is reachable and not overloaded.",
   },
   TARGET_DNS: {
     code: "E2003",
     title: "The target's name cannot be resolved",
-    fix: "Correct the host name in the rule.",
+    fix: "Correct the name in the rule or the destination.",
   },
   TARGET_SOCKET_MISSING: {
     code: "E2004",

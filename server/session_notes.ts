@@ -29,7 +29,8 @@ export class SessionNotes {
   /** A session ended; `live` when the tunnel has others. */
   ended({ tunnel, role, from }: Session, error: CodedError, live: boolean): void {
     const { metrics, log } = this.#parts;
-    metrics.countRefusal(error.kind);
+    // Most sessions are short commands that have done their work.
+    if (error.kind !== "SESSION_CLOSED") metrics.countRefusal(error.kind);
     log.info("tunnel disconnected", {
       ...{ tunnel: tunnel.id, hostname: tunnel.hostname, role },
       ...{ code: error.code, reason: error.message },

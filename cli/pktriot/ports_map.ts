@@ -1,6 +1,12 @@
 import { formatDoorAddress } from "../../client/doors/door.ts";
 import { isLoopback } from "../../net/address.ts";
-import { type Destination, formatDestination, parseDestination, toDestination } from "../../protocol/destination.ts";
+import {
+  type Destination,
+  formatDestination,
+  isServiceName,
+  parseDestination,
+  toDestination,
+} from "../../protocol/destination.ts";
 import { CommandError, usageError } from "../command_error.ts";
 import type { CommandContext } from "../command_context.ts";
 import { editConfig } from "../config_edit.ts";
@@ -54,13 +60,23 @@ export async function portsMap(context: CommandContext, place: string, options: 
     before === undefined
       ? "Added port mapping"
       : `Replaced port mapping ${formatLocalEnd(key)} (it led to ${to(before)})${keptText(before, options)}`,
-    renderArrow(formatDoorAddress(door.listen), formatDestination(destination)),
+    renderArrow(formatDoorAddress(door.listen), shown(destination, options)),
     ...(verdict.kind === "allowed" && !verdict.serving ? ["Use it with `pktriot start`."] : []),
   ]);
 }
 
 function to({ destination, destinationPort }: PortMapEntry): string {
   return formatDestination({ host: destination, port: destinationPort });
+}
+
+function hasPort(destination: string): boolean {
+  return /^(\[.*\]|[^:]+):[0-9]+$/.test(destination);
+}
+
+/** A service is found by its name, whatever the port is: one that nobody gave is not shown. */
+function shown(destination: Destination, options: PortsMapOptions): string {
+  const isGiven = options.port !== undefined || hasPort(options.destination);
+  return isGiven || !isServiceName(destination.host) ? formatDestination(destination) : destination.host;
 }
 
 /** What a map that is led elsewhere keeps, for the sentence that says so. */
@@ -74,7 +90,12 @@ function keptText({ bind, label }: PortMapEntry, options: PortsMapOptions): stri
 
 /** Without a port it is the same as here. @throws {CodedError} DESTINATION_INVALID, USAGE */
 function destinationOf({ port: local }: MapKey, { destination, port }: PortsMapOptions): Destination {
-  if (port === undefined && /^(\[.*\]|[^:]+):[0-9]+$/.test(destination)) return parseDestination(destination);
+  if (hasPort(destination)) {
+    if (port === undefined) return parseDestination(destination);
+    throw usageError(`The port is given twice: in "${destination}", and by --port ${port}`, {
+      fix: "Leave one of them away.",
+    });
+  }
   const there = port ?? local;
   if (there === undefined) {
     throw usageError("A unix socket does not say which port is meant", { fix: "Give it with --port." });

@@ -133,6 +133,15 @@ Deno.test("ports map warns of a port that is in use, and maps it all the same; o
   deepEqual((await file.run([...proxy, "--bind", "127.0.0.1"])).err, []);
 });
 
+Deno.test("ports map to a service shows no port that nobody gave, and warns of a file in the place of a socket", async () => {
+  await using file = await pktriotConfig("config.json", IDENTITY);
+  const { out, err } = await file.run([...MAP, `unix:${file.path}`, "--destination", "redis", "--port", "6379"]);
+  deepEqual([out[1], err.length], [`unix:${file.path} -> redis:6379`, 1]);
+  match(err[0] ?? "", /^warning E6003: .* is there already, and is no socket\. /);
+  deepEqual((await file.run([...MAP, "26379", "--destination", "redis"])).out[1], "127.0.0.1:26379 -> redis");
+  deepEqual((await file.run([...MAP, "26379", "--destination", "a.test"])).out[1], "127.0.0.1:26379 -> a.test:26379");
+});
+
 Deno.test("ports map keeps the map when the server is away, and says that it was not checked", async () => {
   await using file = await pktriotConfig("config.json", IDENTITY);
   const { code, out, err } = await file.run(["ports", "map", "26379", "--destination", "redis"]);

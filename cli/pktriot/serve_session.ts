@@ -84,6 +84,7 @@ export async function serveSession(
   if (signals.first.aborted) await drain(tunnel, log, signals.second);
   else await tunnel.stop({ graceMs: 0 });
   await beside.catch(() => {/* it is the reason already */});
+  if (signals.first.aborted) log.info("stopped");
   if (reason !== undefined) throw reason;
 }
 

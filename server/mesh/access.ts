@@ -1,7 +1,7 @@
 import { parseAddress } from "../../net/address.ts";
 import type { Logger } from "../../net/log.ts";
 import { type Destination, formatDestination } from "../../protocol/destination.ts";
-import { CodedError } from "../../protocol/errors.ts";
+import { CodedError, type ErrorName, ERRORS } from "../../protocol/errors.ts";
 import type { PublishedRule } from "../published_rule.ts";
 import { type AllowEntry, AllowList } from "./allow_list.ts";
 import { deadEntryReason } from "./dead_entry.ts";
@@ -22,6 +22,11 @@ export interface MeshOptions extends MeshProxyOptions {
   /** Resolvers for the names of `allow`, `address` or `address:port`; the first is asked. @default what the system uses */
   readonly resolvers?: readonly string[];
 }
+
+/** Refusals that {@link Access} itself writes into the log, with what only the operator may know: one line for each is enough. */
+export const LOGGED_BY_ACCESS: ReadonlySet<ErrorName> = new Set<ErrorName>([
+  ...["DESTINATION_DENIED", "DESTINATION_FORBIDDEN"] as const,
+]);
 
 /** What deciding needs beside its options. */
 export interface AccessParts {
@@ -84,14 +89,18 @@ export class Access {
     const { own, log } = this.#parts;
     const reason = forbiddenReason(dialled, port, { allow: this.allow, own, byName: literal === null });
     if (reason === undefined) return;
-    log.warn("mesh destination forbidden", { ...identityFacts(identity), to, reason });
+    log.warn("mesh destination forbidden", {
+      ...{ ...identityFacts(identity), to, code: ERRORS.DESTINATION_FORBIDDEN.code, reason },
+    });
     // What a name inside stands for is nothing to tell.
     throw new CodedError("DESTINATION_FORBIDDEN", `${to} leads to an address that the allow-list does not permit`);
   }
 
   /** The line that decides is told to the operator alone. */
   #denied(identity: MeshIdentity, to: string, { reason }: Decision): CodedError {
-    this.#parts.log.info("mesh destination denied", { ...identityFacts(identity), to, reason });
+    this.#parts.log.info("mesh destination denied", {
+      ...{ ...identityFacts(identity), to, code: ERRORS.DESTINATION_DENIED.code, reason },
+    });
     return new CodedError("DESTINATION_DENIED", `The access policy does not let you reach ${to}`);
   }
 }
