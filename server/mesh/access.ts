@@ -60,7 +60,7 @@ export class Access {
   /** @throws {CodedError} DESTINATION_DENIED */
   judgeRule(identity: MeshIdentity, rule: PublishedRule, asked: RuleAsked): void {
     const decision = this.decide(identity, rule, asked);
-    if (decision.action === "deny") throw this.#denied(identity, asked.host ?? rule.id, decision);
+    if (decision.action === "deny") throw this.#denied(identity, askedText(asked) ?? rule.id, decision);
   }
 
   /** Those of several rules that somebody may reach. @throws {CodedError} DESTINATION_DENIED when there are none */
@@ -103,4 +103,8 @@ export class Access {
     });
     return new CodedError("DESTINATION_DENIED", `The access policy does not let you reach ${to}`);
   }
+}
+
+function askedText({ host, port }: RuleAsked): string | undefined {
+  return host === undefined || port === undefined ? host : formatDestination({ host, port });
 }

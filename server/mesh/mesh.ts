@@ -48,7 +48,7 @@ export interface MeshConnection {
 }
 
 type Opened = Omit<MeshConnection, "cut">;
-type AskedRule = Required<RuleAsked>;
+type AskedRule = RuleAsked & Required<Pick<RuleAsked, "host" | "secure">>;
 
 /** Until a stream is open: less than its opener waits for the answer. */
 const OPEN_TIMEOUT_MS = 28_000;
@@ -227,7 +227,7 @@ export class Mesh {
 }
 
 function askedOf({ host, port }: Destination): AskedRule {
-  return { host, secure: port === HTTPS_PORT };
+  return { host, port, secure: port === HTTPS_PORT };
 }
 
 function describe({ id, session }: PublishedRule): string {

@@ -18,7 +18,7 @@ export interface OpenHttpParts {
   /** What decides now. @throws {CodedError} MESH_DISABLED */
   readonly access: () => Access;
   /** What the stream was opened for; over TLS the edge finds out what for. */
-  readonly asked: Required<RuleAsked>;
+  readonly asked: RuleAsked & Required<Pick<RuleAsked, "host" | "secure">>;
 }
 
 /** Leads a stream into the edge that serves a rule's visitors, and gives its other end. */
