@@ -28,13 +28,14 @@ export class HttpUpstreams {
   }
 
   /** The way of one request to the target, as the rule is now. */
-  route({ host, ...came }: RouteOptions = {}): HttpRoute {
+  route({ host, forwardedHost, ...came }: RouteOptions = {}): HttpRoute {
     const { rule, revision, options } = this.#rule;
     const isHttp = this.#protocol === "http";
     if (this.#key.revision !== revision) this.#key = { revision };
     return {
       key: this.#key,
       options: isHttp ? options : undefined,
+      forwardedHost,
       hostHeader: isHttp && rule.kind === "http" ? rule.hostHeader ?? host : undefined,
       acquire: (options) => this.acquire(came.mesh === undefined ? options : { ...options, ...came }),
     };

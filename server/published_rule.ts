@@ -24,6 +24,8 @@ export interface RouteOptions {
   readonly mesh?: Pick<StreamOpen, "source">;
   /** What the target gets as Host, unless the rule says that. @default what the visitor sent */
   readonly host?: string;
+  /** What it gets as X-Forwarded-Host. @default what the visitor sent */
+  readonly forwardedHost?: string;
 }
 
 /** The keep-alive connections to the target of an HTTP rule. */

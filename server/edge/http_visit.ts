@@ -1,4 +1,5 @@
 import type { Challenges } from "../../net/acme/challenges.ts";
+import { isLoopback } from "../../net/address.ts";
 import { Deadline } from "../../net/deadline.ts";
 import type { Drain } from "../../net/drain.ts";
 import type { Duplex, PushbackDuplex } from "../../net/duplex.ts";
@@ -15,6 +16,7 @@ import type {
 import { CodedError, type ErrorName, toCodedError } from "../../protocol/errors.ts";
 import type { ServerLimits } from "../limits.ts";
 import type { Metrics } from "../metrics.ts";
+import type { RouteOptions } from "../published_rule.ts";
 import type { Router } from "../router.ts";
 import { acmeChallenge } from "./acme_challenge.ts";
 import { httpsRedirect } from "./https_redirect.ts";
@@ -141,7 +143,7 @@ export class HttpVisit implements HttpVisitorContext {
     if (rule.rule.kind === "http" && rule.rule.redirect === true && request.proto === "http") {
       return { kind: "answer", answer: httpsRedirect(request.head, { host, tlsPort: tlsPort() }) };
     }
-    return routeTo(found, mesh);
+    return routeTo(found, mesh, request.host);
   }
 
   /** What is asked for must be what TLS was ended for, as rules may demand different things of it (security R39). */
@@ -168,11 +170,21 @@ export class HttpVisit implements HttpVisitorContext {
   }
 }
 
-function routeTo({ rule: { upstreams }, standIn }: MeshFound, mesh?: MeshVisit): RouteDecision {
+function routeTo({ rule: { upstreams }, standIn }: MeshFound, mesh?: MeshVisit, host: string = ""): RouteDecision {
   if (upstreams === null) return refused("UNKNOWN_HOST");
   if (mesh === undefined) return { kind: "found", route: upstreams.route() };
-  const host = standIn === undefined ? {} : { host: standIn };
-  return { kind: "found", route: upstreams.route({ mesh: sourceOf(mesh), ...host }) };
+  const route = { mesh: sourceOf(mesh), ...(standIn === undefined ? {} : standInFor(host, standIn)) };
+  return { kind: "found", route: upstreams.route(route) };
+}
+
+/**
+ * WARNING: targets make links of what they are told, also for others. Of a host that names nothing they hear only where it leads nobody
+ * but the visitor to its own machine, such as the `127.0.0.1:8080` of a port map.
+ */
+function standInFor(host: string, standIn: string): Pick<RouteOptions, "host" | "forwardedHost"> {
+  const bare = host.replace(/^\[|\]$/g, "");
+  const isLocal = bare === "localhost" || isLoopback(bare);
+  return isLocal ? { host: standIn } : { host: standIn, forwardedHost: standIn };
 }
 
 /** The policy stands in for the firewall: it is asked for every request, whatever the connection was opened for. */

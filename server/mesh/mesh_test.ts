@@ -43,7 +43,11 @@ function site(name: string): ReturnType<typeof opener> {
     await stream.accept();
     for (let bytes = await stream.read(); bytes !== null; bytes = await stream.read()) {
       const head = new TextDecoder().decode(bytes.slice());
-      const body = `${name}|${/^Host: (.*)\r$/mi.exec(head)?.[1]}|${/^X-Forwarded-For: (.*)\r$/mi.exec(head)?.[1]}`;
+      const forwarded = /^X-Forwarded-Host: (.*)\r$/mi.exec(head)?.[1] ?? "";
+      const told = forwarded === /^Host: (.*)\r$/mi.exec(head)?.[1] ? "" : `|${forwarded}`;
+      const body = `${name}|${/^Host: (.*)\r$/mi.exec(head)?.[1]}|${
+        /^X-Forwarded-For: (.*)\r$/mi.exec(head)?.[1]
+      }${told}`;
       await stream.write(encode(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`));
     }
     await stream.closeWrite();
@@ -360,8 +364,13 @@ Deno.test("a Host that names nothing leads to what the stream was opened for, an
   setup.online(httpRule(DATABASE, "blog.example.test", { service: "blog" }, site("blog")), { below: true });
   setup.online(httpRule(DATABASE, "api.example.test", { service: "api", hostHeader: "inner" }, site("api")));
   const moved = setup.online(httpRule(DATABASE, "moved.example.test", { redirect: true }, site("moved")));
-  for (const host of ["127.0.0.1:8080", "[::1]", "localhost:8080", "nobody.example.test"]) {
-    assert.match(await ask(await open(setup, "blog:80", BOB), host), /\r\n\r\nblog\|blog\.example\.test\|/, host);
+  for (const host of ["127.0.0.1:8080", "[::1]", "localhost:8080"]) {
+    const answer = await ask(await open(setup, "blog:80", BOB), host);
+    assert.ok(answer.endsWith(`\r\n\r\nblog|blog.example.test|192.0.2.1|${host}`), answer);
+  }
+  // What leads others elsewhere is not told.
+  for (const host of ["nobody.example.test", "192.0.2.66:8080"]) {
+    assert.match(await ask(await open(setup, "blog:80", BOB), host), /\nblog\|blog\.example\.test\|192\.0\.2\.1$/);
   }
   const below = await open(setup, "a.blog.example.test:80");
   assert.match(await ask(below, "127.0.0.1"), /\r\n\r\nblog\|a\.blog\.example\.test\|/);
