@@ -11,6 +11,12 @@ import { replaceFile } from "./replace_file.ts";
 /** Tries when a person's editor saves the file between our reading and our writing. */
 const MAX_TRIES = 3;
 
+/** How an edit is made. */
+export interface EditConfigOptions {
+  /** Writes also what stays as it is: who follows the file takes it as said again. @default false */
+  readonly again?: boolean;
+}
+
 /** Changes the tree of a configuration; `value` is what it says now. Throwing leaves the file as it is. */
 export type ConfigChange<T> = (document: Document.Parsed, value: T) => void;
 
@@ -19,7 +25,12 @@ export type ConfigChange<T> = (document: Document.Parsed, value: T) => void;
  * @returns the new value.
  * @throws {CodedError} of reading, CONFIG_LOCKED, CONFIG_UNWRITABLE, or whatever `change` throws.
  */
-export async function editConfig<T>(path: string, schema: z.ZodType<T>, change: ConfigChange<T>): Promise<T> {
+export async function editConfig<T>(
+  path: string,
+  schema: z.ZodType<T>,
+  change: ConfigChange<T>,
+  { again = false }: EditConfigOptions = {},
+): Promise<T> {
   // A link stays a link; what it names is replaced.
   const real = await realPathOf(path);
   await using _lock = await lockFile(`${real}.lock`);
@@ -29,7 +40,7 @@ export async function editConfig<T>(path: string, schema: z.ZodType<T>, change: 
     change(parsed.document, parsed.value);
     const text = formatDocument(real, parsed.document);
     const { value } = parseConfig({ path, text }, schema);
-    if (text === snapshot.text) return value;
+    if (text === snapshot.text && !again) return value;
     await using replacement = await replaceFile(real, snapshot);
     await replacement.write(text);
     if ((await readConfigFile(real)).stamp !== snapshot.stamp) continue;

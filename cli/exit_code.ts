@@ -8,10 +8,23 @@ export const EXIT = {
   failure: 1,
   /** The command was not understood, or a value that was typed is not valid; nothing was done. */
   usage: 2,
+  /** A question has no certain answer. */
+  unsure: 3,
 } as const;
 
 /** One of {@link EXIT}. */
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+/** A question was answered, on standard output, and not by yes: thrown for the exit code alone. */
+export class Answered extends Error {
+  override readonly name = "Answered";
+  readonly exitCode: ExitCode;
+
+  constructor(exitCode: ExitCode) {
+    super("The answer is not yes");
+    this.exitCode = exitCode;
+  }
+}
 
 /** Errors that only what was typed can cause. A wrong value in a file is `CONFIG_INVALID`, a failure. */
 const USAGE_ERRORS: ReadonlySet<ErrorName> = new Set([

@@ -3,7 +3,7 @@ import { CommanderError } from "commander";
 import { usageError } from "./command_error.ts";
 import { addCompletionAnswers, isCompletionRequest, printCompletion, SHELLS } from "./completion.ts";
 import { describeError } from "./describe_error.ts";
-import { EXIT, type ExitCode, exitCodeOf } from "./exit_code.ts";
+import { Answered, EXIT, type ExitCode, exitCodeOf } from "./exit_code.ts";
 import type { Io } from "./io.ts";
 import { versionLine } from "./version.ts";
 
@@ -77,6 +77,7 @@ export async function runProgram(program: CommandUnknownOpts, args: readonly str
     return EXIT.ok;
   } catch (error) {
     if (error instanceof CommanderError) return endOfParsing(program, args, io, error);
+    if (error instanceof Answered) return error.exitCode;
     io.report(describeError(error, { program: program.name() }));
     return exitCodeOf(error);
   }

@@ -13,6 +13,8 @@ export const PRIVATE: FileAccess = { mode: 0o600, uid: null, gid: null };
 
 /** A file being written beside its final place. Until `commit()` nothing is seen there; disposing without it leaves no trace. */
 export interface FileReplacement extends AsyncDisposable {
+  /** Where it is until then. */
+  readonly path: string;
   write(text: string): Promise<void>;
   /** Makes it durable and gives it its name. */
   commit(): Promise<void>;
@@ -43,6 +45,7 @@ export async function replaceFile(path: string, access: FileAccess): Promise<Fil
     throw error;
   }
   return {
+    path: temporary,
     write: (text) => guard(path, () => writeAll(file, text)),
     commit: () =>
       guard(path, async () => {

@@ -123,7 +123,6 @@ class Client implements Tunnel {
     signal?.throwIfAborted();
     const abort = (): void => void this.stop({ graceMs: 0 });
     signal?.addEventListener("abort", abort, { once: true });
-    void this.#doors.set(this.#options.doors ?? []);
     this.#loop = this.#run().finally(() => signal?.removeEventListener("abort", abort));
     await Promise.race([
       this.#connected.promise,
@@ -261,6 +260,7 @@ class Client implements Tunnel {
 
   /** A resumed session keeps its channels; a new one starts with none. */
   async #begin(control: ControlChannel, welcome: Welcome): Promise<void> {
+    const isFirst = this.#welcome === null;
     this.#control = control;
     this.#heartbeat = new Heartbeat(control, welcome.heartbeatMs);
     this.#welcome = welcome;
@@ -278,6 +278,8 @@ class Client implements Tunnel {
       resumed: welcome.resumed,
     });
     this.#emit({ kind: "connected", welcome });
+    // Not before the server has taken us: a second client on this machine would take ports from the one that runs.
+    if (isFirst) void this.#doors.set(this.#options.doors ?? []);
     if (this.#options.role !== "use") await this.#rules.publish(welcome.tunnel.hostname);
     this.#connected.resolve();
   }

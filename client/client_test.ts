@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { ControlChannel } from "../net/control_channel.ts";
 import { DataChannel } from "../net/data_channel.ts";
 import { parseDestination } from "../protocol/destination.ts";
 import { CodedError, type ErrorName } from "../protocol/errors.ts";
@@ -61,6 +62,26 @@ Deno.test("a client pings every heart beat although its server speaks all the ti
   }
   channel.reset();
   await reading;
+});
+
+Deno.test("doors open when the server accepts the client: one that is refused takes no port and complains of none", async () => {
+  const door = { kind: "socks", listen: { hostname: "127.0.0.1", port: 0 } } as const;
+  await using server = await fakeServer();
+  const events: ClientEvent[] = [];
+  const onEvent = (event: ClientEvent): void => void events.push(event);
+  const refused = dial(server, { doors: [door], onEvent });
+  const { duplex, initial } = await server.upgradedControl();
+  const control = new ControlChannel(duplex, { client: false, secure: true, initial });
+  assert.equal((await control.receive())?.kind, "hello");
+  const error = new CodedError("ALREADY_RUNNING");
+  await control.send({ kind: "bye", code: error.code, message: error.message, final: true });
+  await assert.rejects(refused, { kind: "ALREADY_RUNNING" });
+  assert.equal(events.some(({ kind }) => kind === "doors"), false);
+  const connecting = dial(server, { doors: [door], onEvent });
+  await using _first = await server.control();
+  await using _tunnel = await connecting;
+  await until(() => events.some(({ kind }) => kind === "doors"));
+  assert.equal(events.findLast((event) => event.kind === "doors")?.states[0]?.state, "open");
 });
 
 Deno.test("a client that lost its control channel asks for its session again, with the secret it was given", async () => {

@@ -103,7 +103,7 @@ export interface ConnectOptions extends ServerAddress {
   role?: "serve" | "use";
   /** With no rules, a default page is published at the assigned hostname. */
   rules?: readonly ClientRule[];
-  /** Ways into the mesh for programs of this machine; they listen whether or not the client is connected. */
+  /** Ways into the mesh for programs of this machine: open once the server has accepted the client, and then whether or not it is connected. */
   doors?: readonly Door[];
   /** Needed by rules whose certificate is `"acme"`. */
   acme?: ClientAcmeOptions;

@@ -34,7 +34,9 @@ export function toDestination(host: string, port: number): Destination {
 /** Reads `host:port`, `[v6]:port`. @throws {CodedError} DESTINATION_INVALID */
 export function parseDestination(text: string): Destination {
   const match = /^(\[[^\]]*\]|[^:[\]]+):([0-9]{1,5})$/.exec(text);
-  if (match === null) throw invalid(text, "write host:port");
+  if (match === null) {
+    throw invalid(text, /:[0-9]{1,5}$/.test(text) ? "its host has a colon" : "it does not end in a port");
+  }
   return toDestination(match[1] as string, Number(match[2]));
 }
 

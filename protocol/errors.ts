@@ -107,17 +107,17 @@ export const ERRORS = {
   TARGET_REFUSED: {
     code: "E2001",
     title: "The target refused the connection",
-    fix: "Start the local service, or correct the target of the rule.",
+    fix: "Start the service, or correct the target.",
   },
   TARGET_TIMEOUT: {
     code: "E2002",
     title: "The target did not answer in time",
-    fix: "Check that the local service is reachable and not overloaded.",
+    fix: "Check that the service is reachable and not overloaded.",
   },
   TARGET_DNS: {
     code: "E2003",
     title: "The target's name cannot be resolved",
-    fix: "Correct the host name in the rule.",
+    fix: "Correct the name in the rule or the destination.",
   },
   TARGET_SOCKET_MISSING: {
     code: "E2004",
@@ -315,14 +315,19 @@ export const ERRORS = {
   },
   DESTINATION_FORBIDDEN: {
     code: "E4021",
-    title: "The destination is an address that is never reached through the server",
-    fix: "Ask the operator to name the address in the allow-list.",
+    title: "The destination leads to an address that the allow-list does not permit",
+    fix: "Ask the operator: the log of the server says which address it is, and whether an entry can permit it.",
   },
   MESH_DISABLED: { code: "E4022", title: "This server has no mesh", fix: "Ask the operator to enable it." },
   SERVICE_TAKEN: {
     code: "E4023",
     title: "The service name belongs to another owner",
     fix: "Choose another service name, or ask the operator: `spokes service rm` makes it free.",
+  },
+  SERVICE_WITHDRAWN: {
+    code: "E4024",
+    title: "The operator has taken the service name away from its owner",
+    fix: "Offer it again by the same command, or start again; or choose another service name.",
   },
 
   // E5: configuration and commands.

@@ -110,7 +110,12 @@ export function socksReplyCode(kind: ErrorName): number {
 function checkVersion(bytes: Uint8Array, version: number): void {
   const [first] = bytes;
   if (first === undefined || first === version) return;
-  const what = first === 4 ? "SOCKS version 4" : `a message that begins with ${first}`;
+  const isText = first >= 0x41 && first <= 0x5a;
+  const what = first === 4
+    ? "SOCKS version 4"
+    : isText
+    ? "what looks like HTTP"
+    : `a message that begins with ${first}`;
   throw new CodedError("SOCKS_INVALID", `Cannot take ${what}: only SOCKS5 is spoken here`);
 }
 

@@ -6,7 +6,7 @@ import type { AcquireOptions, HttpRoute, UpstreamStream, VisitorLife } from "../
 import type { PublishedRule, RouteOptions, Visit } from "./published_rule.ts";
 
 /** How a stream is wanted, and how its request came. */
-type LendOptions = AcquireOptions & RouteOptions;
+type LendOptions = AcquireOptions & Pick<RouteOptions, "mesh">;
 
 /** An attached stream that carried no request for so long is given back, before a typical target (75 s) closes it under us. */
 const ATTACHED_IDLE_MS = 60_000;
@@ -28,14 +28,15 @@ export class HttpUpstreams {
   }
 
   /** The way of one request to the target, as the rule is now. */
-  route(came: RouteOptions = {}): HttpRoute {
+  route({ host, forwardedHost, ...came }: RouteOptions = {}): HttpRoute {
     const { rule, revision, options } = this.#rule;
     const isHttp = this.#protocol === "http";
     if (this.#key.revision !== revision) this.#key = { revision };
     return {
       key: this.#key,
       options: isHttp ? options : undefined,
-      hostHeader: isHttp && rule.kind === "http" ? rule.hostHeader : undefined,
+      forwardedHost,
+      hostHeader: isHttp && rule.kind === "http" ? rule.hostHeader ?? host : undefined,
       acquire: (options) => this.acquire(came.mesh === undefined ? options : { ...options, ...came }),
     };
   }

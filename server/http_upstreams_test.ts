@@ -29,6 +29,7 @@ class Setup implements Disposable {
       get draining() {
         return isDraining();
       },
+      doubtful: false,
       open: async (message) => {
         await this.channel;
         this.visitors.push(message.visitor);

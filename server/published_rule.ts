@@ -12,6 +12,8 @@ export interface StreamOpener {
   readonly tunnel: Tunnel;
   /** The client takes no new work. */
   readonly draining: boolean;
+  /** The client may be gone: its control channel is lost, or silent for longer than it should be. */
+  readonly doubtful: boolean;
   /** @throws {CodedError} TUNNEL_OFFLINE, TUNNEL_BUSY */
   open(message: Omit<StreamOpen, "kind">): Promise<ChannelStream>;
 }
@@ -20,6 +22,10 @@ export interface StreamOpener {
 export interface RouteOptions {
   /** Through the mesh: the firewall is not for it. */
   readonly mesh?: Pick<StreamOpen, "source">;
+  /** What the target gets as Host, unless the rule says that. @default what the visitor sent */
+  readonly host?: string;
+  /** What it gets as X-Forwarded-Host. @default what the visitor sent */
+  readonly forwardedHost?: string;
 }
 
 /** The keep-alive connections to the target of an HTTP rule. */

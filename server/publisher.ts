@@ -12,7 +12,7 @@ import type { Router } from "./router.ts";
 import { nameTaken } from "./state/names.ts";
 import { ServiceOffers } from "./service_offers.ts";
 import type { ServerState } from "./state/server_state.ts";
-import { serviceTaken } from "./state/service_names.ts";
+import { serviceWithdrawn } from "./state/service_names.ts";
 
 /**
  * Names for which the server gets certificates on behalf of one tunnel: authorities limit what an account may order (300 in 3 hours at
@@ -137,7 +137,7 @@ export class Publisher {
   dropService(name: string): Promise<void> {
     return this.#inTurn(() => {
       if (this.#offers.owns(name)) return;
-      for (const { id, rule } of this.rules) if (rule.service === name) this.drop(id, serviceTaken(name));
+      for (const { id, rule } of this.rules) if (rule.service === name) this.#dropWithdrawn(id, name);
     });
   }
 
@@ -202,6 +202,13 @@ export class Publisher {
       // Reported to whoever asked; the next one has its turn all the same.
     });
     return done;
+  }
+
+  #dropWithdrawn(id: string, service: string): void {
+    const error = serviceWithdrawn(service);
+    const { id: tunnel, name } = this.#session.tunnel;
+    this.#parts.log.warn("rule inactive", { tunnel, name, rule: id, code: error.code, reason: error.message });
+    this.drop(id, error);
   }
 
   #dropLost(domain: string): void {

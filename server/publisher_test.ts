@@ -297,13 +297,25 @@ Deno.test("a service name that the operator takes is withdrawn, and goes to the 
   await first.publisher.apply([http("a.example.test", wiki), http("b.example.test")]);
   await second.publisher.apply([http("c.example.test", wiki)]);
   const operator = await setup.another();
-  assert.equal(await operator.serviceNames.release("wiki"), true);
+  assert.equal(await operator.serviceNames.release("wiki"), first.tunnel.owner);
   // Its turn comes behind theirs.
   await setup.sessions.refreshService("wiki", first.tunnel.owner);
-  assert.deepEqual(first.publisher.states.map(({ code, state }) => code ?? state), ["E4023", "active"]);
+  assert.deepEqual(first.publisher.states.map(({ code, state }) => code ?? state), ["E4024", "active"]);
   assert.deepEqual(second.publisher.states.map(({ state }) => state), ["active"]);
   assert.deepEqual(setup.services.byName("wiki").map(({ id }) => id), ["http/c.example.test"]);
   assert.deepEqual(await codes(first, [http("a.example.test", wiki)]), ["E4023"]);
+});
+
+Deno.test("a service name that the operator has made free is its former owner's again when they offer it once more", async () => {
+  await using setup = await setUpSessions();
+  const session = await joined(setup);
+  const rule = http("a.example.test", { service: "wiki" } as Partial<Rule>);
+  await session.publisher.apply([rule]);
+  await setup.state.serviceNames.release("wiki");
+  await setup.sessions.refreshService("wiki", session.tunnel.owner);
+  assert.deepEqual(session.publisher.states.map(({ code }) => code), ["E4024"]);
+  assert.match(session.publisher.states[0]?.message ?? "", /^The operator has taken the service name "wiki" away/);
+  assert.deepEqual(await codes(session, [rule]), ["active"]);
 });
 
 Deno.test("of two owners who ask for a service name at once one has it", async () => {
@@ -342,9 +354,9 @@ Deno.test("a service name that is lost between its claim and the publishing leav
     await serviceNames.release(name);
   };
   const wiki = { service: "wiki" } as Partial<Rule>;
-  assert.deepEqual(await codes(session, [http("a.example.test", wiki)]), ["E4023"]);
+  assert.deepEqual(await codes(session, [http("a.example.test", wiki)]), ["E4024"]);
   assert.deepEqual(await codes(session, [http("a.example.test")]), ["active"]);
-  assert.deepEqual(await codes(session, [http("a.example.test", wiki)]), ["E4023"]);
+  assert.deepEqual(await codes(session, [http("a.example.test", wiki)]), ["E4024"]);
   assert.deepEqual([setup.services.all, setup.router.route("a.example.test").kind], [[], "unknown"]);
 });
 

@@ -1,5 +1,5 @@
 import type { Services } from "./mesh/services.ts";
-import { type ServiceNames, serviceTaken } from "./state/service_names.ts";
+import { type ServiceNames, serviceWithdrawn } from "./state/service_names.ts";
 import type { Tunnel } from "./state/tunnels.ts";
 
 /** What decides who may offer a service. */
@@ -33,9 +33,9 @@ export class ServiceOffers {
     if (name !== undefined) await this.#parts.names.claim(name, this.#session.tunnel);
   }
 
-  /** What was lost between the claim and this moment nobody has withdrawn; what is lost from now on is. @throws {CodedError} SERVICE_TAKEN */
+  /** What was lost between the claim and this moment nobody has withdrawn; what is lost from now on is. @throws {CodedError} SERVICE_WITHDRAWN */
   assertOwned(name: string | undefined): void {
-    if (name !== undefined && !this.owns(name)) throw serviceTaken(name);
+    if (name !== undefined && !this.owns(name)) throw serviceWithdrawn(name);
   }
 
   /** Whether the name is the owner's; from memory. */

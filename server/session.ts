@@ -16,6 +16,9 @@ import type { ServerLimits } from "./limits.ts";
 import { Publisher, type PublisherParts } from "./publisher.ts";
 import type { Tunnel } from "./state/tunnels.ts";
 
+/** A ping that is so many times later than it should be is more than a delay of the network; after three the channel is cut. */
+const DOUBT_FACTOR = 1.5;
+
 /** What a session is made of. */
 export interface SessionOptions {
   tunnel: Tunnel;
@@ -93,6 +96,11 @@ export class Session {
   /** The control channel, unless it is lost and may yet be resumed. */
   get control(): ControlChannel | null {
     return this.#control;
+  }
+
+  /** Nothing was heard of the client for longer than between two of its pings: what it can do is better asked of another. */
+  get doubtful(): boolean {
+    return this.#control === null || performance.now() - this.#control.heardAt > DOUBT_FACTOR * this.heartbeatMs;
   }
 
   /** Streams under way that the server opened. */

@@ -28,7 +28,9 @@ export class SessionNotes {
 
   /** A session ended; `live` when the tunnel has others. */
   ended({ tunnel, role, from }: Session, error: CodedError, live: boolean): void {
-    this.#parts.metrics.countRefusal(error.kind);
+    const { metrics } = this.#parts;
+    // Most sessions are short commands that have done their work.
+    if (error.kind !== "SESSION_CLOSED") metrics.countRefusal(error.kind);
     this.#say(role, "tunnel disconnected", {
       ...{ tunnel: tunnel.id, hostname: tunnel.hostname, role },
       ...{ code: error.code, reason: error.message },

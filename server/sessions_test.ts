@@ -38,6 +38,22 @@ Deno.test("join() replaces a holder that lost its control channel, without askin
   assert.deepEqual(setup.ended.map(([, error]) => error.kind), ["TAKEN_OVER"]);
 });
 
+Deno.test("a client is doubted when its control channel is lost, or silent for longer than between two pings", async () => {
+  await using setup = await setUpSessions();
+  const tunnel = await setup.enrolled();
+  const peer = setup.dial(tunnel);
+  await peer.join();
+  const session = setup.sessions.serving(tunnel.id)!;
+  assert.equal(session.doubtful, false);
+  session.control!.heardAt -= 2 * session.heartbeatMs;
+  assert.equal(session.doubtful, true);
+  session.control!.heardAt = performance.now();
+  assert.equal(session.doubtful, false);
+  peer.transport.reset();
+  await peer.served;
+  assert.equal(session.doubtful, true);
+});
+
 Deno.test("a session without its control channel ends when its time is over, and not if it comes back before", async () => {
   await using setup = await setUpSessions({ resumeMs: 200 });
   const tunnel = await setup.enrolled();

@@ -257,6 +257,29 @@ Deno.test("a server that is started anew: doors stay open, what ran is reset, an
   assert.equal(here.events.filter(({ kind }) => kind === "doors").length, 1, "the doors were open all the time");
 });
 
+for (const signal of ["SIGKILL", "SIGSTOP"] as const) {
+  Deno.test(`of two tunnels that offer a service one is gone by ${signal}: every new connection reaches the other`, async () => {
+    await using echo = await echoTarget();
+    await using spokes = await spawnSpokes();
+    const behind = [await spawnPktriot(spokes), await spawnPktriot(spokes)] as const;
+    await using gone = behind[0];
+    await using _stays = behind[1];
+    for (const { config, log } of behind) {
+      const args = ["--config", config, "route", "tcp", "forward", "--service", "echo", "--target", `${echo.port}`];
+      assert.equal((await runProgram("pktriot", args)).code, 0);
+      await log.waitFor("rule active");
+    }
+    await using here = await startTunnel(spokes);
+    const [port = 0] = await openDoors(here, portMap("echo:7"));
+    if (signal === "SIGKILL") await gone.kill(signal);
+    else gone.program.kill(signal);
+    for (let count = 0; count < 6; count++) {
+      await using wire = await connectTcp(port);
+      assert.ok(await answers(wire), `connection ${count}`);
+    }
+  });
+}
+
 Deno.test("who stops lets streams through the mesh end: the server, the client behind, and the one with the door", async () => {
   for (const who of ["server", "there", "here"] as const) {
     await using echo = await echoTarget();

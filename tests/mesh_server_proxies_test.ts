@@ -138,8 +138,10 @@ programTest("curl is told why: who it must be, what it may not reach, and what i
     assert.match(byConnect.stderr, new RegExp(`response ${status}`), destination);
     if (login.length > 0 && status !== 407) {
       for (const proxy of ["socks", "connect"]) {
-        const facts = { proxy, from: ours.identity.tunnel, to: destination, code };
-        assert.equal((await server.log.waitFor("mesh stream refused", facts)).level, "info");
+        const facts = { from: ours.identity.tunnel, to: destination, code };
+        if (code === "E4020") await server.log.waitFor("mesh destination denied", facts);
+        else if (code === "E4021") await server.log.waitFor("mesh destination forbidden", facts);
+        else assert.equal((await server.log.waitFor("mesh stream refused", { proxy, ...facts })).level, "info");
       }
     }
   }

@@ -25,7 +25,7 @@ export async function acmeOptionsOf(
 }
 
 /** Where the client may write: the place that is named, else what systemd made for the service, else beside the configuration. */
-function stateFolder({ io }: CommandContext, configPath: string): string {
+export function stateFolder({ io }: CommandContext, configPath: string): string {
   const [ofService] = io.env("STATE_DIRECTORY")?.split(":") ?? [];
   return resolve(io.env("PKTRIOT_STATE") || ofService || dirname(configPath));
 }

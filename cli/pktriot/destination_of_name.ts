@@ -4,9 +4,12 @@ import { CommandError, usageError } from "../command_error.ts";
 
 /** Stands for "whatever port there is": no server gives it out, and nothing listens on it (it was tcpmux). */
 const ANY_PORT = 1;
+/** What an HTTP rule is reached by without TLS, by its service name as by its domain. */
+const HTTP_PORT = 80;
 
 /**
- * The destination that a name without a port means: the service of this name, or the only TCP rule of the tunnel with this hostname.
+ * The destination that a name without a port means: the service of this name, the only TCP rule of the tunnel with this
+ * hostname, or the site of this domain.
  * `domain` is the server's, under which hostnames are.
  * @throws {CodedError} DESTINATION_INVALID, DESTINATION_UNKNOWN; USAGE when a port must be named
  */
@@ -23,8 +26,9 @@ export function destinationOfName(
   // The server balances a service that several tunnels offer; the port of one of them would be that one.
   if (port !== undefined && isServiceName(name)) return anywhere;
   if (port !== undefined) throw portNeeded(name, `has several TCP rules, at ${ports.join(", ")}`, port);
-  const [other] = named;
-  if (other !== undefined) throw portNeeded(name, "is not a TCP service", other.port ?? 443);
+  if (named.some(({ kind }) => kind === "http")) return toDestination(name, HTTP_PORT);
+  const [outside] = named;
+  if (outside !== undefined) throw portNeeded(name, "is a host outside", outside.port ?? 443);
   // A hostname is not listed when its rules have service names.
   if (more !== undefined || name.endsWith(`.${domain}`)) return anywhere;
   throw new CommandError("DESTINATION_UNKNOWN", `Nothing named "${name}" that you may reach is online in the mesh`, {

@@ -12,6 +12,7 @@ const SERVICES: ListedService[] = [
   { kind: "tcp", name: "two.example.com", port: 22_005, owner: "o", tunnel: "d", online: true },
   { kind: "tcp", name: "two.example.com", port: 22_006, owner: "o", tunnel: "d", online: true },
   { kind: "http", name: "blog.example.com", port: 80, owner: "o", tunnel: "c", online: true },
+  { kind: "http", name: "site", port: 80, owner: "o", tunnel: "c", online: true },
   { kind: "external", name: "db.srv.local", online: true },
 ];
 
@@ -21,19 +22,20 @@ function find(name: string, more?: number) {
 }
 
 Deno.test("destinationOfName() finds a service by its name, and the only TCP rule of a tunnel", () => {
-  const names = ["redis", "Redis", "one.example.com", "web", "three.example.com"];
+  const names = ["redis", "Redis", "one.example.com", "web", "three.example.com", "site", "blog.example.com"];
   deepEqual(names.map((name) => find(name)), [
     ...["redis:22001", "redis:22001", "one.example.com:22004"],
     // Balanced by the server, and known to it alone.
     ...["web:1", "three.example.com:1"],
+    // Sites.
+    ...["site:80", "blog.example.com:80"],
   ]);
   deepEqual(find("unlisted", 7), "unlisted:1");
 });
 
 Deno.test("destinationOfName() says when a port must be named, or nothing has the name", () => {
   throws(() => find("two.example.com"), { kind: "USAGE", message: /several TCP rules, at 22005, 22006/ });
-  throws(() => find("blog.example.com"), { kind: "USAGE", fix: /blog\.example\.com:80/ });
-  throws(() => find("db.srv.local"), { kind: "USAGE" });
+  throws(() => find("db.srv.local"), { kind: "USAGE", fix: /db\.srv\.local:443/ });
   throws(() => find("nosuch"), { kind: "DESTINATION_UNKNOWN" });
   throws(() => find("127.1"), { kind: "DESTINATION_INVALID" });
 });

@@ -8,10 +8,13 @@ import { timeText } from "../time_text.ts";
 import { askServer } from "./ask_server.ts";
 import { type ClientConfig, clientConfigSchema } from "./config.ts";
 import { findConfig } from "./config_path.ts";
+import { readDoorStates } from "./door_status.ts";
 import { jsonOfRule, type LiveStates, requestStates, statesOf } from "./live_states.ts";
+import { jsonOfPorts } from "./ports_ls.ts";
 import { jsonOfProxies } from "./proxies_ls.ts";
-import { renderDoors } from "./render_doors.ts";
+import { type DoorStates, renderDoors, renderFailedOf } from "./render_doors.ts";
 import { renderDefaultTable, renderRules } from "./render_rules.ts";
+import { toClientDoors } from "./to_client_doors.ts";
 
 /** `info` shows what is at hand; the server gets this long to add to it. */
 const SERVER_TIMEOUT_MS = 3_000;
@@ -29,6 +32,8 @@ export interface InfoState {
   tcp: ClientConfig["tcp"];
   ports: ClientConfig["ports"];
   proxies: ClientConfig["proxies"];
+  /** What became of port maps and proxies; absent unless a `start` runs here. */
+  doors?: DoorStates;
 }
 
 /** What the server adds: whether the tunnel runs, and what became of its rules. */
@@ -39,8 +44,10 @@ interface Answer {
 
 /** `pktriot info`. */
 export async function info(context: CommandContext, options: { json?: boolean; offline?: boolean }): Promise<void> {
-  const { value: config } = await loadConfig(await findConfig(context), clientConfigSchema);
-  const { live, ...state } = options.offline === true ? localState(config) : await fullState(config);
+  const path = await findConfig(context);
+  const { value: config } = await loadConfig(path, clientConfigSchema);
+  const { live, ...known } = options.offline === true ? localState(config) : await fullState(config);
+  const state: InfoState = { ...known, doors: await readDoorStates(context, path) };
   context.io.print(options.json === true ? toJson(state, live) : renderInfo(state, statesOf(live)));
 }
 
@@ -69,9 +76,10 @@ async function ask(config: ClientConfig): Promise<Answer> {
   }
 }
 
-function toJson({ http, tcp, proxies, ...state }: InfoState, live: LiveStates): string {
+function toJson({ http, tcp, ports, proxies, doors, ...state }: InfoState, live: LiveStates): string {
   const [httpRules, tcpRules] = [http, tcp].map((entries) => entries.map((entry) => jsonOfRule(entry, live)));
-  return JSON.stringify({ ...state, http: httpRules, tcp: tcpRules, proxies: jsonOfProxies(proxies) }, null, 2);
+  const ways = { ports: jsonOfPorts(ports, doors), proxies: jsonOfProxies(proxies, doors) };
+  return JSON.stringify({ ...state, http: httpRules, tcp: tcpRules, ...ways }, null, 2);
 }
 
 async function resolveServer(address: string): Promise<string | undefined> {
@@ -88,7 +96,8 @@ async function resolveServer(address: string): Promise<string | undefined> {
 /** The block of `info`, then the tables. */
 export function renderInfo(state: InfoState, states: ReadonlyMap<string, RuleState> = new Map()): string[] {
   const rules = renderRules(state, states);
-  const doors = renderDoors(state);
+  const failed = renderFailedOf(toClientDoors(state), state.doors);
+  const doors = [...renderDoors(state, state.doors), ...failed];
   return [
     "Client:",
     `  Hostname: ${escapeText(state.hostname)}`,

@@ -7,7 +7,7 @@ import { CommandError } from "../command_error.ts";
  * free: it is told, and not a reason to refuse.
  */
 export async function listenFault(address: DoorAddress): Promise<CommandError | undefined> {
-  return "unix" in address ? await folderFault(address.unix) : portFault(address);
+  return "unix" in address ? await pathFault(address.unix) : portFault(address);
 }
 
 function portFault(address: { hostname: string; port: number }): CommandError | undefined {
@@ -35,6 +35,18 @@ function portFault(address: { hostname: string; port: number }): CommandError | 
     }
     return fault(`Cannot listen on ${place}: ${cause instanceof Error ? cause.message : cause}`, "", cause);
   }
+}
+
+/** A socket that is there may be one that a program left behind, which is replaced; nothing else is. */
+async function pathFault(path: string): Promise<CommandError | undefined> {
+  try {
+    if (!(await Deno.lstat(path)).isSocket) {
+      return fault(`${path} is there already, and is no socket`, "Choose another path, or remove it.");
+    }
+  } catch {
+    // Nothing is there, as it should be, or the folder says what is wrong.
+  }
+  return await folderFault(path);
 }
 
 async function folderFault(path: string): Promise<CommandError | undefined> {

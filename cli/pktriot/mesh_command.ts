@@ -15,7 +15,7 @@ export function addMeshCommands(program: CommandUnknownOpts, context: () => Comm
   program.command("connect").summary("one connection on standard input and output")
     .description(
       "Connect to a service of another tunnel, or to a host that the server allows, on standard input and output, beside a running " +
-        "`start`. NAME alone is the only TCP service of that name. Exit codes: 0 when the connection ended, 1 when it failed.",
+        "`start`. NAME alone is the service or site of that name. Exit codes: 0 when the connection ended, 1 when it failed.",
     )
     .argument("<destination>", "host:port, [v6]:port, or the name of a service or tunnel")
     .addHelpText(

@@ -40,12 +40,26 @@ ports:
 `;
   await using file = await pktriotConfig("config.yaml", text);
   const { code, out } = await file.run([...MAP, "26379", "--destination", "valkey", "--port", "6380"]);
-  deepEqual([code, out[0]], [0, "Replaced port mapping 26379 (it led to redis:6379)"]);
+  deepEqual([code, out[0]], [
+    ...[0, 'Replaced port mapping 26379 (it led to redis:6379), with --label "cache" as before'],
+  ]);
   const after = await file.text();
   deepEqual(parse(after).ports, [
-    { port: 26_379, transport: "tcp", destination: "valkey", destinationPort: 6380 },
+    { port: 26_379, transport: "tcp", destination: "valkey", destinationPort: 6380, label: "cache" },
   ]);
   match(after, /# the cache\n {2}- port: 26379 # here/);
+  const map = [...MAP, "26379", "--destination", "valkey", "--port", "6380"];
+  equal((await file.run([...map, "--bind", "0.0.0.0", "--no-auth", "--label", "open"])).code, 0);
+  const kept = await file.run([...MAP, "26379", "--destination", "redis:1"]);
+  deepEqual([kept.code, kept.out[0]], [
+    ...[0, 'Replaced port mapping 26379 (it led to valkey:6380), with --bind 0.0.0.0 and --label "open" as before'],
+  ]);
+  const open = { port: 26_379, transport: "tcp", destination: "redis", destinationPort: 1, bind: "0.0.0.0" };
+  deepEqual(parse(await file.text()).ports, [{ ...open, label: "open", auth: "none" }]);
+  // Another address is another question.
+  match((await file.run([...map, "--bind", "0.0.0.0"])).err.join("\n"), /^error E5012: /);
+  equal((await file.run([...map, "--bind", "127.0.0.1"])).code, 0);
+  deepEqual(parse(await file.text()).ports[0].auth, undefined);
 });
 
 const WRITTEN: [args: string[], entry: Record<string, unknown>][] = [
@@ -112,6 +126,20 @@ Deno.test("ports map warns of a port that is in use, and maps it all the same; o
   match(first.err[0] ?? "", /^warning E6003: Another program listens on 127\.0\.0\.1:\d+\. /);
   // It may well be `start` now.
   deepEqual((await file.run(args)).err, []);
+  // It may move there on its own port.
+  const proxy = ["proxies", "socks", "listen", `${other.addr.port}`, "--no-auth"];
+  equal((await file.run(["ports", "rm", `${other.addr.port}`])).code, 0);
+  equal((await file.run([...proxy, "--bind", "0.0.0.0"])).err.length, 1);
+  deepEqual((await file.run([...proxy, "--bind", "127.0.0.1"])).err, []);
+});
+
+Deno.test("ports map to a service shows no port that nobody gave, and warns of a file in the place of a socket", async () => {
+  await using file = await pktriotConfig("config.json", IDENTITY);
+  const { out, err } = await file.run([...MAP, `unix:${file.path}`, "--destination", "redis", "--port", "6379"]);
+  deepEqual([out[1], err.length], [`unix:${file.path} -> redis:6379`, 1]);
+  match(err[0] ?? "", /^warning E6003: .* is there already, and is no socket\. /);
+  deepEqual((await file.run([...MAP, "26379", "--destination", "redis"])).out[1], "127.0.0.1:26379 -> redis");
+  deepEqual((await file.run([...MAP, "26379", "--destination", "a.test"])).out[1], "127.0.0.1:26379 -> a.test:26379");
 });
 
 Deno.test("ports map keeps the map when the server is away, and says that it was not checked", async () => {

@@ -67,6 +67,12 @@ const BAD_INPUT: [command: string, code: number, message: RegExp][] = [
   ["ports map 3306 --destination 127.1", 2, /^error E4018: /],
   ["ports map 3306 --destination a_b!", 2, /^error E4018: /],
   ["ports map 3306 --destination a:70000", 2, /^error E4018: /],
+  [
+    "ports map 1 --destination redis:1 --port 2",
+    2,
+    /^error E5007: The port is given twice: in "redis:1", and by --port 2\. /,
+  ],
+  [`route tcp forward --target 1 --service ${"x".repeat(64)}`, 2, /at most 63 characters, not 64/],
   ["ports map unix:/tmp/x --destination a", 2, /^error E5007: A unix socket does not say/],
   ["ports map unix:/tmp/x --destination a --port 1 --bind ::1", 2, /^error E5007: --bind/],
   ["ports map 3306 --destination a --bind localhost", 2, /^error E5007: --bind: "localhost" is not an address/],

@@ -7,6 +7,7 @@ import { clientConfigSchema, type ProxyEntry } from "./config.ts";
 import { findConfig } from "./config_path.ts";
 import { checkBind } from "./door_schema.ts";
 import { type ProxyKind, putProxy } from "./edit_doors.ts";
+import { isOurs } from "./is_ours.ts";
 import { listenFault } from "./listen_fault.ts";
 import { proxyAuthOf, type ProxyAuthOptions } from "./proxy_auth_options.ts";
 import { PROXY_NAMES, proxyAddress } from "./render_doors.ts";
@@ -36,9 +37,8 @@ export async function proxiesListen(
   const entry: ProxyEntry = { port, bind, auth };
   const door = toProxy(kind, entry);
   assertFreePlace(config, door);
-  // A running `start` listens there already.
-  const isOurs = before !== undefined && proxyAddress(kind, before) === proxyAddress(kind, entry);
-  const fault = isOurs ? undefined : await listenFault(door.listen);
+  const isKept = before?.port === port && await isOurs(context, path, toProxy(kind, before));
+  const fault = isKept ? undefined : await listenFault(door.listen);
   await editConfig(path, clientConfigSchema, (tree) => putProxy(tree, kind, entry));
   if (fault !== undefined) io.report(describeError(fault, { as: "warning" }));
   const done = before === undefined ? "Added" : "Replaced";

@@ -48,10 +48,11 @@ export async function routeHttpAdd(context: CommandContext, options: RouteHttpAd
     ? { kind: "unchecked" as const }
     : await checkRule(io, config, toWireHttp({ ...entry, firewall: before?.firewall }));
   let done: "added" | "updated" = "added";
+  // A rule that the server refused, or has withdrawn, is offered again by the same command.
   await editConfig(path, clientConfigSchema, (tree, value) => {
     done = putHttp(tree, value, entry);
     if (options.email !== undefined) putAcmeEmail(tree, options.email);
-  });
+  }, { again: true });
   io.print([`HTTP/S traffic rule ${done}`, ...describeVerdict(verdict, leadsTo(entry))]);
   const warnings = [...missingHttps(entry, verdict), ...renderPlainPassword(entry)];
   if (warnings.length > 0) io.report(warnings);

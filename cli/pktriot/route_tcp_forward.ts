@@ -48,9 +48,10 @@ export async function routeTcpForward(context: CommandContext, options: RouteTcp
     ? { kind: "unchecked" as const }
     : await checkRule(io, config, toWireTcp({ ...entry, firewall }));
   let done: "added" | "updated" = "added";
+  // A rule that the server refused, or has withdrawn, is offered again by the same command.
   await editConfig(path, clientConfigSchema, (tree, value) => {
     done = putTcp(tree, value, entry);
-  });
+  }, { again: true });
   io.print([`TCP traffic rule ${done}`, ...describeVerdict(verdict, target)]);
 }
 

@@ -1,4 +1,5 @@
 import { connect, type Tunnel } from "../../client/client.ts";
+import type { DoorState } from "../../client/doors/door.ts";
 import type { ClientEvent, ClientRule, ConnectOptions } from "../../client/options.ts";
 import { toCodedError } from "../../protocol/errors.ts";
 import type { RuleState, Welcome } from "../../protocol/message.ts";
@@ -31,6 +32,8 @@ export interface ServeContext {
 export interface ServeSessionOptions extends Omit<ConnectOptions, "onEvent" | "signal" | "logger"> {
   /** Unless the flags say otherwise. @default "info" */
   logLevel?: "info" | "warn";
+  /** Told of all doors when one has changed. */
+  onDoors?: (states: readonly DoorState[]) => void;
 }
 
 /**
@@ -44,7 +47,7 @@ export async function serveSession(
   whileConnected: (serve: ServeContext) => Promise<void>,
 ): Promise<void> {
   using signals = stopSignals();
-  const { logLevel = "info", ...connectOptions } = options;
+  const { logLevel = "info", onDoors, ...connectOptions } = options;
   using log = programLog(context, { level: logLevel });
   using _running = keepRunning(log);
   const first = Promise.withResolvers<readonly RuleState[]>();
@@ -55,6 +58,7 @@ export async function serveSession(
     logEvent(event, { log, known, doors });
     if (event.kind === "connected") server = event.welcome.server;
     if (event.kind === "rules") first.resolve(event.states);
+    if (event.kind === "doors") onDoors?.(event.states);
     if (event.kind !== "certificate" || event.notAfter === undefined) return;
     context.io.print(renderReady(publicHttpsAddress(event.domain, server ?? { tlsPort: 443 }), event.notAfter));
   }
@@ -80,6 +84,7 @@ export async function serveSession(
   if (signals.first.aborted) await drain(tunnel, log, signals.second);
   else await tunnel.stop({ graceMs: 0 });
   await beside.catch(() => {/* it is the reason already */});
+  if (signals.first.aborted) log.info("stopped");
   if (reason !== undefined) throw reason;
 }
 

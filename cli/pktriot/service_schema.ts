@@ -11,8 +11,14 @@ export const serviceSchema = {
   private: z.boolean().optional(),
 };
 
+/** One label of a name (RFC 1035). */
+const MAX_LENGTH = 63;
+
 /** @throws {RangeError} */
 function checkServiceName(name: string): void {
+  if (name.length > MAX_LENGTH) {
+    throw new RangeError(`A service name has at most ${MAX_LENGTH} characters, not ${name.length}`);
+  }
   if (!isServiceName(name)) {
     throw new RangeError(`"${name}" is not a service name such as redis: one word of letters, digits and hyphens`);
   }

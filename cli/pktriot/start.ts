@@ -6,6 +6,7 @@ import { watchConfig } from "../config_watch.ts";
 import { acmeOptionsOf } from "./acme_options.ts";
 import { type ClientConfig, clientConfigSchema } from "./config.ts";
 import { findConfig } from "./config_path.ts";
+import { DoorStatus } from "./door_status.ts";
 import {
   entryId,
   renderArrow,
@@ -27,6 +28,7 @@ export async function start(context: CommandContext, options: { takeover?: boole
   const path = await findConfig(context);
   const { value: config, stamp } = await loadConfig(path, clientConfigSchema);
   context.io.print("Connecting...");
+  await using status = new DoorStatus(context, path);
   await serveSession(context, {
     ...serverAddressOf(config),
     token: config.tunnel.token,
@@ -34,6 +36,7 @@ export async function start(context: CommandContext, options: { takeover?: boole
     doors: toClientDoors(config),
     acme: await acmeOptionsOf(context, path, config.acme),
     takeover: options.takeover === true,
+    onDoors: (states) => status.tell(states),
   }, async (serve) => {
     const running = { hostname: serve.tunnel.hostname, states: await serve.firstStates };
     // They are open already: this asks what became of them.

@@ -7,6 +7,7 @@ import type { CommandContext } from "../command_context.ts";
 import { escapeText } from "../escape_text.ts";
 import { formatDuration } from "../parse_duration.ts";
 import { formatHostPort } from "../parse_listen.ts";
+import { type DeadEntry, findDeadEntries, renderDeadEntries } from "./check_allow_list.ts";
 import { type CertificateFacts, checkCertificate } from "./check_certificate.ts";
 import { type CertificateSources, checkCertificates, renderCertificates } from "./check_certificates.ts";
 import { type ProxyFacts, proxyFacts, renderProxies } from "./check_proxies.ts";
@@ -31,7 +32,7 @@ export interface CheckState extends CertificateSources {
   tunnels: number;
   domains: { resolvers: readonly string[]; withoutProof: readonly string[] };
   /** Hosts outside that are allowed, and lines of the policy; `off` without a mesh. */
-  mesh: { allowed: number; policyLines: number; proxies: ProxyFacts } | "off";
+  mesh: { allowed: number; policyLines: number; proxies: ProxyFacts; dead: readonly DeadEntry[] } | "off";
   trustedProxies: readonly string[];
   drainMs: number;
 }
@@ -59,7 +60,7 @@ export async function check(context: CommandContext, { json }: { json?: boolean 
     state: stateFolderOf(loaded),
     ...await countState(loaded),
     domains: { resolvers: [], withoutProof: [], ...options.domains },
-    mesh: meshOf(options.mesh ?? {}),
+    mesh: meshOf(options.mesh ?? {}, await findDeadEntries(loaded.config)),
     trustedProxies: options.trustedProxies ?? [],
     drainMs: options.drainMs ?? 30_000,
   };
@@ -106,18 +107,19 @@ function describeCertificate(certificate: CheckState["certificate"]): string[] {
   ];
 }
 
-function meshOf(mesh: MeshOptions | false): CheckState["mesh"] {
+function meshOf(mesh: MeshOptions | false, dead: readonly DeadEntry[]): CheckState["mesh"] {
   const { allowed, policyLines } = meshFacts(mesh);
-  return mesh === false ? "off" : { allowed, policyLines, proxies: proxyFacts(mesh) };
+  return mesh === false ? "off" : { allowed, policyLines, proxies: proxyFacts(mesh), dead };
 }
 
 function describeMesh(mesh: CheckState["mesh"]): string[] {
   if (mesh === "off") return ["  have no mesh"];
-  const { allowed, policyLines, proxies } = mesh;
+  const { allowed, policyLines, proxies, dead } = mesh;
   const outside = allowed === 0 ? "nothing outside" : `${allowed} ${allowed === 1 ? "host" : "hosts"} outside`;
   const policy = policyLines === 0 ? "no lines of its own" : `${policyLines} ${policyLines === 1 ? "line" : "lines"}`;
   return [
     `  let tunnels reach each other and ${outside} through the mesh, by a policy of ${policy}`,
+    ...renderDeadEntries(dead),
     ...renderProxies(proxies),
   ];
 }

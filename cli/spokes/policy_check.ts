@@ -1,19 +1,19 @@
 import { parseAddress } from "../../net/address.ts";
 import type { Destination } from "../../protocol/destination.ts";
 import { CodedError, toCodedError } from "../../protocol/errors.ts";
-import { DEFAULT_LISTENERS } from "../../server/default_listeners.ts";
 import type { MeshOptions } from "../../server/mesh/access.ts";
 import { AllowList } from "../../server/mesh/allow_list.ts";
 import { forbiddenReason } from "../../server/mesh/forbidden.ts";
 import type { MeshIdentity } from "../../server/mesh/identity.ts";
 import { createLookUp } from "../../server/mesh/look_up.ts";
-import { OwnAddresses, ownPlaces } from "../../server/mesh/own_addresses.ts";
 import { type Decision, Policy } from "../../server/mesh/policy.ts";
 import { externalTarget } from "../../server/mesh/policy_target.ts";
 import type { CommandContext } from "../command_context.ts";
 import { escapeText } from "../escape_text.ts";
+import { Answered, EXIT } from "../exit_code.ts";
 import { type LoadedServerConfig, loadServerConfig } from "./config_path.ts";
 import { openState } from "./open_state.ts";
+import { ownAddressesOf } from "./own_addresses_of.ts";
 import { findIdentity, findNamedTunnel, findSubject } from "./policy_subjects.ts";
 
 /** Flags of `policy check`. */
@@ -24,18 +24,20 @@ export interface PolicyCheckOptions {
   json?: boolean;
 }
 
+/** What is decided; when that depends on what only the running server knows, the reason says on what. */
+type Verdict = Decision | {
+  readonly action: "depends";
+  readonly reason: string;
+  /** One decision of each kind. */
+  readonly possible: readonly Decision[];
+};
+
 /** The answer; `--json` prints it as it is. */
-interface PolicyAnswer extends Decision {
-  from: string;
-  to: string;
-  /** What only the running server knows. */
-  unknown?: string;
-}
+type PolicyAnswer = Verdict & { readonly from: string; readonly to: string };
 
-const UNSURE =
-  "service name and port of its rule are known to the running server alone, and a line about them may decide";
+const EXIT_CODES = { allow: EXIT.ok, deny: EXIT.failure, depends: EXIT.unsure } as const;
 
-/** `spokes policy check`: what the configuration as it is now would decide, and why. */
+/** `spokes policy check`: what the configuration as it is now would decide, and why. @throws {Answered} unless it allows */
 export async function policyCheck(context: CommandContext, options: PolicyCheckOptions): Promise<void> {
   const loaded = await loadServerConfig(context);
   const { mesh = {} } = loaded.config;
@@ -47,18 +49,23 @@ export async function policyCheck(context: CommandContext, options: PolicyCheckO
   const policy = new Policy(mesh.policy ?? []);
   const { identity, who } = findIdentity(options.from, tunnels);
   const services = servicesOf(mesh);
-  const subject = findSubject(options.to, { state: opened.state, allow, by, services });
-  const { target, what, outside, others = [] } = subject;
-  const decision = outside === undefined
-    ? policy.decide(identity, target)
+  const { outside, targets, on, what } = findSubject(options.to, { state: opened.state, allow, by, services });
+  const verdict = outside === undefined
+    ? verdictOf(targets.map((target) => policy.decide(identity, target)), on)
     : await decideOutside(outside, { identity, policy, allow, mesh, loaded });
-  const isSure = others.every((other) => policy.decide(identity, other).action === decision.action);
-  const unknown = subject.unknown ?? (isSure ? undefined : UNSURE);
-  const answer: PolicyAnswer = {
-    ...{ from: who, to: `${options.to}, ${what}`, ...decision },
-    ...(unknown === undefined ? {} : { unknown }),
-  };
+  const answer: PolicyAnswer = { from: who, to: `${options.to}, ${what}`, ...verdict };
   context.io.print(options.json === true ? JSON.stringify(answer, null, 2) : render(answer));
+  if (answer.action !== "allow") throw new Answered(EXIT_CODES[answer.action]);
+}
+
+/** One decision, unless it is allowed in one case and denied in another. */
+function verdictOf(decisions: readonly Decision[], on: string): Verdict {
+  const possible = (["allow", "deny"] as const).flatMap((action) =>
+    decisions.filter((decision) => decision.action === action).slice(0, 1)
+  );
+  const [only, ...others] = possible;
+  if (only !== undefined && others.length === 0) return only;
+  return { action: "depends", reason: on, possible };
 }
 
 /** The services that lines of the policy are about. */
@@ -85,7 +92,7 @@ async function decideOutside(
   const literal = parseAddress(host);
   const found = literal === null ? await addressesOf(host, mesh) : [literal.text];
   if ("action" in found) return found;
-  await using own = ownAddresses(loaded);
+  await using own = ownAddressesOf(loaded.config);
   await own.refresh();
   let last = first;
   for (const text of found) {
@@ -96,7 +103,7 @@ async function decideOutside(
       ? `${text} is no address`
       : forbiddenReason(address, port, { allow, own, byName: literal === null });
     if (reason !== undefined) {
-      return { action: "deny", reason: `${reason}, which is never reached unless an entry names it` };
+      return { action: "deny", reason };
     }
   }
   return last;
@@ -111,28 +118,11 @@ async function addressesOf(host: string, mesh: MeshOptions): Promise<readonly st
   }
 }
 
-/** Where the server would listen. */
-function ownAddresses({ config }: LoadedServerConfig): OwnAddresses {
-  const { domain, hostname = domain, address, http, tls, admin, tcp, mesh } = config;
-  const defaults = DEFAULT_LISTENERS;
-  const httpPorts = [http?.listen?.port ?? defaults.http.port, http?.public_port];
-  const tlsPorts = [tls?.listen?.port ?? defaults.tls.port, tls?.public_port];
-  const adminPort = typeof admin === "object" ? admin.listen.port : defaults.admin.port;
-  const { socks, connectTlsListen } = mesh || {};
-  const proxies = [socks?.listen?.port, socks?.tlsListen?.port, connectTlsListen?.port];
-  const ports = [...httpPorts, ...tlsPorts, ...proxies, adminPort].filter((port) => port !== undefined);
-  const lookUp = createLookUp([]);
-  return new OwnAddresses({
-    ...ownPlaces([hostname], address),
-    ports: () => [...ports.map((port) => ({ from: port, to: port })), tcp?.ports ?? defaults.tcp],
-    lookUp: (name, signal) => lookUp(name, signal).catch(() => []),
-  });
-}
-
-function render({ action, from, to, reason, unknown }: PolicyAnswer): string[] {
-  return [
-    `${action}: ${from} -> ${to}`,
-    `  because ${reason}`,
-    ...(unknown === undefined ? [] : [`  but ${unknown}`]),
-  ].map(escapeText);
+function render(answer: PolicyAnswer): string[] {
+  const { action, from, to, reason } = answer;
+  const lines = answer.action !== "depends" ? [`  because ${reason}`] : [
+    `  on what the running server alone knows: ${reason}`,
+    ...answer.possible.map((decision) => `  ${decision.action} is possible because ${decision.reason}`),
+  ];
+  return [`${action}: ${from} -> ${to}`, ...lines].map(escapeText);
 }

@@ -32,6 +32,7 @@ async function configured() {
   await enrol("runner", "bob", ["ci"]);
   await state.ports.allocate(database, { port: 22_001 });
   await state.names.claim(database, "wiki.example.com");
+  await state.serviceNames.claim("sum", database);
   return {
     database,
     async check(...args: string[]) {
@@ -60,32 +61,52 @@ Deno.test("spokes policy check says what is decided, and which line says so", as
     [
       "tag:ci",
       "service:redis",
-      /^allow: a tunnel tagged ci -> service:redis, the service redis\n.*line 1 .*\n.*running server/,
+      /^allow: a tunnel tagged ci -> service:redis, the service redis, which nobody has yet\n.*line 1 [^\n]*$/,
     ],
     ["runner", "redis:6379 --by database", /^allow: .*the service redis of database\n.*line 1 [^\n]*$/],
-    ["runner", "mysql:3306 --by database", /^deny: .*\n.*different owners/],
-    ["runner", `${hostname}:5432`, /^deny: .*a TCP rule of database\n.*\n {2}but which of its ports/],
+    [
+      "runner",
+      "mysql:3306 --by database",
+      /^depends: .*by which of its rules database offers it\n.*line 1.*\n.*different owners/s,
+    ],
+    ["owner:bob", "mysql:3306 --by database", /^deny: .*\n.*different owners/],
+    // Whose a name is, the state knows.
+    ["database", "service:sum", /^allow: .*the service sum of alice\n.*one owner \(alice\)[^\n]*$/],
+    ["database", "sum:80", /^allow: /],
+    ["owner:carol", "sum:80", /^deny: .*different owners[^\n]*$/s],
+    [
+      "owner:alice",
+      "free:1",
+      /^depends: .*which nobody has yet\n.*which tunnel offers it.*--by\n.*allow is.*\n.*deny is/,
+    ],
+    // The rule of the port may have the name redis, which nobody has, and not sum of another owner.
+    ["tag:ci", "wiki.example.com:80", /^depends: .*\n.*which service name the rule of wiki\.example\.com has\n/],
+    ["runner", `${hostname}:5432`, /^allow: .*a TCP rule of database\n.*line 1 /],
     ["runner", "10.1.2.3:5432", /^allow: .*a host outside that is allowed\n.*every tunnel may reach/],
     ["runner", "10.6.6.6:5432", /^deny: .*\n.*line 2 of the policy/],
-    ["runner", "127.0.0.1:8080", /^deny: .*\n.*this server itself/],
+    ["runner", "127.0.0.1:8080", /^deny: .*\n.*this server itself, which is never reached$/],
     ["runner", "127.0.0.1:22005", /^deny: .*\n.*this server itself/],
     ["runner", "127.0.0.1:5432", /^allow: /],
     ["runner", "10.77.0.1:5432", /^deny: .*\n.*10\.77\.0\.1 is an address of the server/],
     // A service name, or a port, that only the running server knows.
     ["owner:carol", "x:22001", /^deny: .*\n.*different owners[^\n]*$/],
-    ["tag:ci", "wiki.example.com:80", /^deny: .*\n.*\n {2}but service name and port of its rule/],
-    ["tag:ci", "mysql:1 --by database", /^deny: .*\n.*\n {2}but service name and port of its rule/],
     ["runner", "10.1.2.3:25", /^deny: .*\n.*port 25 is for mail/],
     ["runner", "localhost:5432", /^allow: /],
   ];
   for (const [from, to, expected] of cases) {
     const { code, out, err } = await server.check("--from", from, "--to", ...to.split(" "));
-    equal(code, 0, err.join("\n"));
     match(out.join("\n"), expected, `${from} -> ${to}`);
+    const [action = ""] = out[0]?.split(":") ?? [];
+    deepEqual([code, err], [{ allow: 0, deny: 1, depends: 3 }[action], []], `${from} -> ${to}`);
   }
   const { out } = await server.check("--from", "runner", "--to", "x:22001", "--json");
   const { action, line } = JSON.parse(out.join("\n"));
   deepEqual([action, line.number], ["allow", 1]);
+  const open = JSON.parse((await server.check("--from", "owner:alice", "--to", "free:1", "--json")).out.join("\n"));
+  deepEqual([open.action, open.possible.map((each: { action: string }) => each.action)], ["depends", [
+    "allow",
+    "deny",
+  ]]);
 });
 
 for (
@@ -113,6 +134,10 @@ Deno.test("spokes check says what the mesh is", async () => {
       [
         "mesh: {allow: [a.b, 10.0.0.1], policy: [{from: ['*'], to: ['*'], action: deny}]}",
         /and 2 hosts outside .* of 1 line$/m,
+      ],
+      [
+        "mesh: {allow: ['127.0.0.1:9400', 'localhost:5432', '10.0.0.1']}",
+        /^ {2}warning: mesh\.allow: "127\.0\.0\.1:9400" never leads anywhere: .* itself, which is never reached\n {2}warning: mesh\.allow: "localhost:5432" [^\n]*loopback[^\n]*\n {2}believe/m,
       ],
       ["mesh: off", /^ {2}have no mesh$/m],
       [

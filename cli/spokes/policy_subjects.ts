@@ -7,22 +7,24 @@ import type { ServerState } from "../../server/state/server_state.ts";
 import type { Tunnel } from "../../server/state/tunnels.ts";
 import { CommandError, usageError } from "../command_error.ts";
 
+const HTTP_PORT = 80;
+const HTTPS_PORT = 443;
+
 /** What a destination is, as far as it can be told beside the running server. */
 export interface PolicySubject {
-  readonly target: PolicyTarget;
   /** For people: `the service redis of laptop`. */
   readonly what: string;
+  /** All that it may be to the policy; what the running server alone knows decides between them. */
+  readonly targets: readonly PolicyTarget[];
+  /** What that is. */
+  readonly on: string;
   /** A host outside, which has to be looked up. */
   readonly outside?: Destination;
-  /** What only the running server knows, and could change the answer. */
-  readonly unknown?: string;
-  /** What it may be as well, as service name and port of a rule are known to the running server alone. */
-  readonly others?: readonly PolicyTarget[];
 }
 
 /** Where destinations are looked for. */
 export interface SubjectParts {
-  readonly state: Pick<ServerState, "tunnels" | "ports" | "names">;
+  readonly state: Pick<ServerState, "tunnels" | "ports" | "names" | "serviceNames">;
   readonly allow: AllowList;
   /** The tunnel that offers a service. */
   readonly by: Tunnel | undefined;
@@ -70,57 +72,92 @@ export function findNamedTunnel(text: string, tunnels: readonly Tunnel[]): Tunne
   });
 }
 
-/** What a destination would lead to, in the order in which the server looks. @throws {CodedError} DESTINATION_INVALID, NOT_FOUND */
+/** What a destination would lead to, in the order in which the server looks. @throws {CodedError} DESTINATION_INVALID, DESTINATION_UNKNOWN */
 export function findSubject(text: string, parts: SubjectParts): PolicySubject {
-  const { state, allow, by, services } = parts;
+  const { state, allow } = parts;
   const service = /^service:(.+)$/.exec(text)?.[1];
-  if (service !== undefined && isServiceName(service)) return serviceSubject(service, parts);
+  if (service !== undefined && isServiceName(service)) return serviceSubject(service, HTTP_PORT, parts);
   const destination = parseDestination(text);
   const { host, port } = destination;
   if (allow.find(host, port) !== undefined) {
-    return { target: externalTarget(destination), what: "a host outside that is allowed", outside: destination };
+    const targets = [externalTarget(destination)];
+    return { targets, what: "a host outside that is allowed", on: "", outside: destination };
   }
   const ofPort = tunnelOf(state, state.ports.ownerOf(port));
   if (ofPort !== undefined) {
-    return { ...ruleSubject(ofPort, { port }, { services }), what: `port ${port} of ${ofPort.name}` };
+    const targets = withServices(ofPort, [tcpTarget(ofPort, port)], parts);
+    return { targets, what: `port ${port} of ${ofPort.name}`, on: `which service name the rule of port ${port} has` };
   }
-  if (by !== undefined && isServiceName(host)) return serviceSubject(host, parts);
-  const ofName = port === 80 || port === 443 ? tunnelOf(state, state.names.ownerOf(host)) : undefined;
+  if (isServiceName(host)) return serviceSubject(host, port, parts);
+  const isWeb = port === HTTP_PORT || port === HTTPS_PORT;
+  const ofName = isWeb ? tunnelOf(state, state.names.ownerOf(host)) : undefined;
   if (ofName !== undefined) {
-    return { ...ruleSubject(ofName, { port, host }, { services }), what: `the site ${host} of ${ofName.name}` };
+    const targets = withServices(ofName, [httpTarget(ofName, host, port)], parts);
+    return { targets, what: `the site ${host} of ${ofName.name}`, on: `which service name the rule of ${host} has` };
   }
   const ofHost = state.tunnels.list().find(({ hostname }) => host === hostname || host.endsWith(`.${hostname}`));
-  if (ofHost !== undefined) {
-    const unknown = "which of its ports is meant is known to the running server alone";
-    return { ...ruleSubject(ofHost, { port: 0 }), what: `a TCP rule of ${ofHost.name}`, unknown };
-  }
-  if (isServiceName(host)) return serviceSubject(host, parts);
+  if (ofHost !== undefined) return hostnameSubject(ofHost, parts);
   throw new CommandError("DESTINATION_UNKNOWN", `${text} is no host that is allowed, and nothing of a tunnel`, {
     fix: "Add it to `allow` under `mesh` of the configuration, or correct it.",
   });
 }
 
-function serviceSubject(service: string, { state, by }: SubjectParts): PolicySubject {
-  if (by !== undefined) {
-    const ports = state.ports.listOf(by.id);
-    return { ...ruleSubject(by, { port: 0, service }, { ports }), what: `the service ${service} of ${by.name}` };
-  }
-  const unknown = "who offers it is known to the running server alone: name the tunnel with --by";
-  return { target: { kind: "rule", service, port: 0, hosts: [] }, what: `the service ${service}`, unknown };
+/** Whose the name is, the state knows; not which of their tunnels offer it, nor by which rules. */
+function serviceSubject(service: string, port: number, { state, by }: SubjectParts): PolicySubject {
+  const owner = state.serviceNames.list().find(({ name }) => name === service)?.owner;
+  const tunnels = by === undefined ? tunnelsOf(owner, state) : [by];
+  const targets = tunnels.flatMap((tunnel) => [
+    ...state.ports.listOf(tunnel.id).map((each) => tcpTarget(tunnel, each)),
+    ...state.names.listOf(tunnel.id).map((domain) =>
+      httpTarget(tunnel, domain, port === HTTPS_PORT ? port : HTTP_PORT)
+    ),
+  ]).map((target): PolicyTarget => ({ ...target, service }));
+  // Whoever comes with a new tunnel.
+  const anybody: PolicyTarget = { kind: "rule", service, port: 0, hosts: [], ...(owner !== undefined && { owner }) };
+  const isOpen = by === undefined && (owner === undefined || targets.length === 0);
+  const whose = by?.name ?? owner;
+  return {
+    targets: isOpen ? [...targets, anybody] : targets,
+    what: `the service ${service}${whose === undefined ? ", which nobody has yet" : ` of ${whose}`}`,
+    on: by === undefined
+      ? `which tunnel${
+        owner === undefined ? "" : ` of ${owner}`
+      } offers it, and by which rule: name the tunnel with --by`
+      : `by which of its rules ${by.name} offers it`,
+  };
 }
 
-/** A rule of a tunnel; with these services or ports it would be another one to the policy. */
-function ruleSubject(
-  { owner, tags, hostname }: Tunnel,
-  { port, host = hostname, service }: { port: number; host?: string; service?: string },
-  { services = [], ports = [] }: { services?: readonly string[]; ports?: readonly number[] } = {},
-): Pick<PolicySubject, "target" | "others"> {
-  const target = { kind: "rule", owner, tags, service, port, hosts: [host] } as const;
-  const others = [
-    ...services.map((each) => ({ ...target, service: each })),
-    ...ports.map((each) => ({ ...target, port: each })),
-  ];
-  return { target, others };
+function hostnameSubject(tunnel: Tunnel, parts: SubjectParts): PolicySubject {
+  const ports = parts.state.ports.listOf(tunnel.id);
+  const targets = withServices(tunnel, (ports.length > 0 ? ports : [0]).map((port) => tcpTarget(tunnel, port)), parts);
+  return {
+    targets,
+    what: `a TCP rule of ${tunnel.name}`,
+    on: "which of its ports is meant, and the service name of that",
+  };
+}
+
+function tunnelsOf(owner: string | undefined, { tunnels }: SubjectParts["state"]): readonly Tunnel[] {
+  return tunnels.list().filter((tunnel) => owner === undefined || tunnel.owner === owner);
+}
+
+function tcpTarget({ owner, tags, hostname }: Tunnel, port: number): PolicyTarget {
+  return { kind: "rule", owner, tags, port, hosts: [hostname] };
+}
+
+function httpTarget({ owner, tags }: Tunnel, domain: string, port: number): PolicyTarget {
+  return { kind: "rule", owner, tags, port, hosts: [domain] };
+}
+
+/** The same with each service name that the policy is about and that rules of the tunnel may have. */
+function withServices(
+  { owner }: Tunnel,
+  targets: readonly PolicyTarget[],
+  { services, state }: SubjectParts,
+): readonly PolicyTarget[] {
+  const taken = new Set(state.serviceNames.list().filter((each) => each.owner !== owner).map(({ name }) => name));
+  const possible = [undefined, ...services.filter((name) => !taken.has(name))];
+  return targets.flatMap((target) => possible.map((service): PolicyTarget => ({ ...target, service })));
 }
 
 function tunnelOf({ tunnels }: SubjectParts["state"], id: string | undefined): Tunnel | undefined {

@@ -325,7 +325,10 @@ Deno.test("spokes service ls and rm show whose a service name is, and take it", 
   const [redis] = JSON.parse((await server.run("service", "ls", "--json")).out.join("\n"));
   const { name, owner, offeredAt, keptUntil } = redis;
   deepEqual([name, owner, Date.parse(keptUntil) - Date.parse(offeredAt)], ["redis", "alice", 30 * 24 * 3_600_000]);
-  deepEqual((await server.run("service", "rm", "redis")).out, ["Service redis removed"]);
+  deepEqual((await server.run("service", "rm", "redis")).out, [
+    "Service redis removed: it was alice's, and is free",
+    "Rules of alice that offered it are inactive (E4024): the log of the server has each of them",
+  ]);
   for (const wrong of ["redis", "a.b", "*"]) {
     const { code, err } = await server.run("service", "rm", wrong);
     equal(code, 1);

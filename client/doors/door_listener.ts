@@ -116,7 +116,7 @@ export class DoorListener implements AsyncDisposable {
     const visitor = SocketDuplex.plain(socket);
     if (this.#visitors.size >= MAX_VISITORS) {
       visitor.reset();
-      return this.#tell(new CodedError("TOO_MANY_CONNECTIONS", `${MAX_VISITORS} connections are open already`));
+      return void this.#tell(new CodedError("TOO_MANY_CONNECTIONS", `${MAX_VISITORS} connections are open already`));
     }
     const served = this.#serve(visitor, from).finally(() => this.#visitors.delete(visitor));
     this.#visitors.set(visitor, served);
@@ -126,22 +126,29 @@ export class DoorListener implements AsyncDisposable {
     const door = this.#door;
     const { connect, log } = this.#parts;
     const facts = { door: doorId(door), visitor: from };
+    let isTold = false;
+    const onRefused = (error: CodedError): void => void (isTold = this.#tell(error));
     try {
-      await serveVisitor(visitor, { door, auth: this.#auth, from, connect, onRefused: (error) => this.#tell(error) });
+      await serveVisitor(visitor, { door, auth: this.#auth, from, connect, onRefused });
       log.debug("door left", facts);
     } catch (error) {
       const { kind, code, message } = toCodedError(error);
       visitor.reset(error);
-      log[kind === "STREAM_RESET" ? "debug" : "info"]("door visitor cut", { ...facts, code, reason: message });
+      log[kind === "STREAM_RESET" || isTold ? "debug" : "info"]("door visitor cut", {
+        ...facts,
+        code,
+        reason: message,
+      });
     }
   }
 
-  /** Tells the person, not more often than anybody reads. */
-  #tell({ code, message }: CodedError): void {
+  /** Tells the person, not more often than anybody reads; says whether it did. */
+  #tell({ code, message }: CodedError): boolean {
     const now = performance.now();
-    if (now - (this.#told.get(code) ?? -Infinity) < TELL_AGAIN_MS) return;
+    if (now - (this.#told.get(code) ?? -Infinity) < TELL_AGAIN_MS) return false;
     this.#told.set(code, now);
     this.#parts.onNotice({ level: "warn", code, message: `${describeDoor(this.#door)}: ${message}` });
+    return true;
   }
 }
 

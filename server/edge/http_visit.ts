@@ -1,4 +1,5 @@
 import type { Challenges } from "../../net/acme/challenges.ts";
+import { isLoopback } from "../../net/address.ts";
 import { Deadline } from "../../net/deadline.ts";
 import type { Drain } from "../../net/drain.ts";
 import type { Duplex, PushbackDuplex } from "../../net/duplex.ts";
@@ -16,11 +17,11 @@ import { CodedError, type ErrorName, toCodedError } from "../../protocol/errors.
 import type { HttpRule } from "../../protocol/rule.ts";
 import type { ServerLimits } from "../limits.ts";
 import type { Metrics } from "../metrics.ts";
-import { passesOn, PublishedRule } from "../published_rule.ts";
+import { passesOn, type RouteOptions } from "../published_rule.ts";
 import type { Router } from "../router.ts";
 import { acmeChallenge } from "./acme_challenge.ts";
 import { httpsRedirect } from "./https_redirect.ts";
-import { type MeshVisit, sourceOf } from "./mesh_visit.ts";
+import { type MeshFound, type MeshVisit, sourceOf } from "./mesh_visit.ts";
 
 /** A visitor's connection, and how it came. */
 export interface Arrival {
@@ -140,15 +141,14 @@ export class HttpVisit implements HttpVisitorContext {
     const challenge = mesh === undefined ? acmeChallenge(request, this.#parts) : undefined;
     if (challenge !== undefined) return challenge;
     const found = this.#find(request);
-    if (!(found instanceof PublishedRule)) return found;
-    const { rule } = found;
+    if (!("rule" in found)) return found;
+    const { rule, standIn: host = request.host } = found;
     // A trusted proxy that ended TLS itself must not be sent round in a circle.
-    if (rule.kind === "http" && rule.redirect === true && request.proto === "http") {
-      const { head, host } = request;
-      const permanent = this.#hasHttps(rule, host);
-      return { kind: "answer", answer: httpsRedirect(head, { host, tlsPort: tlsPort(), permanent }) };
+    if (rule.rule.kind === "http" && rule.rule.redirect === true && request.proto === "http") {
+      const permanent = this.#hasHttps(rule.rule, host);
+      return { kind: "answer", answer: httpsRedirect(request.head, { host, tlsPort: tlsPort(), permanent }) };
     }
-    return routeTo(found, mesh);
+    return routeTo(found, mesh, request.host);
   }
 
   /** Whether HTTPS of the name works, as far as can be known here. */
@@ -162,17 +162,17 @@ export class HttpVisit implements HttpVisitorContext {
   #routeSecure(request: RoutedRequest, serverName: string): RouteDecision {
     if (request.host !== serverName) return refused("MISDIRECTED");
     const found = this.#find(request);
-    if (!(found instanceof PublishedRule)) return found;
-    return passesOn(found) ? { kind: "refused", error: passedOn() } : routeTo(found, this.#arrival.mesh);
+    if (!("rule" in found)) return found;
+    return passesOn(found.rule) ? { kind: "refused", error: passedOn() } : routeTo(found, this.#arrival.mesh);
   }
 
-  #find({ host, address }: RoutedRequest): PublishedRule | RouteDecision {
+  #find({ host, address }: RoutedRequest): MeshFound | RouteDecision {
     const { mesh } = this.#arrival;
     if (mesh !== undefined) return findInMesh(host, mesh);
     const found = this.#parts.router.route(host);
     switch (found.kind) {
       case "found":
-        return found.rule.allows(address) ? found.rule : refused("FORBIDDEN");
+        return found.rule.allows(address) ? { rule: found.rule } : refused("FORBIDDEN");
       case "offline":
         return refused("TUNNEL_OFFLINE");
       case "unknown":
@@ -183,13 +183,25 @@ export class HttpVisit implements HttpVisitorContext {
   }
 }
 
-function routeTo({ upstreams }: PublishedRule, mesh?: MeshVisit): RouteDecision {
+function routeTo({ rule: { upstreams }, standIn }: MeshFound, mesh?: MeshVisit, host: string = ""): RouteDecision {
   if (upstreams === null) return refused("UNKNOWN_HOST");
-  return { kind: "found", route: upstreams.route(mesh === undefined ? {} : { mesh: sourceOf(mesh) }) };
+  if (mesh === undefined) return { kind: "found", route: upstreams.route() };
+  const route = { mesh: sourceOf(mesh), ...(standIn === undefined ? {} : standInFor(host, standIn)) };
+  return { kind: "found", route: upstreams.route(route) };
+}
+
+/**
+ * WARNING: targets make links of what they are told, also for others. Of a host that names nothing they hear only where it leads nobody
+ * but the visitor to its own machine, such as the `127.0.0.1:8080` of a port map.
+ */
+function standInFor(host: string, standIn: string): Pick<RouteOptions, "host" | "forwardedHost"> {
+  const bare = host.replace(/^\[|\]$/g, "");
+  const isLocal = bare === "localhost" || isLoopback(bare);
+  return isLocal ? { host: standIn } : { host: standIn, forwardedHost: standIn };
 }
 
 /** The policy stands in for the firewall: it is asked for every request, whatever the connection was opened for. */
-function findInMesh(host: string, { find }: MeshVisit): PublishedRule | RouteDecision {
+function findInMesh(host: string, { find }: MeshVisit): MeshFound | RouteDecision {
   try {
     return find(host);
   } catch (error) {

@@ -59,7 +59,7 @@ async function readName({ duplex: connection, find }: MeshVisit, timeoutMs: numb
   const serverName = hello.kind === "hello" ? hello.serverName : undefined;
   if (serverName === undefined) return await refuse(duplex, new CodedError("UNKNOWN_HOST"));
   try {
-    return { duplex, serverName, rule: find(serverName) };
+    return { duplex, serverName, rule: find(serverName).rule };
   } catch (error) {
     return await refuse(duplex, toCodedError(error));
   }

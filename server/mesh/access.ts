@@ -1,9 +1,10 @@
 import { parseAddress } from "../../net/address.ts";
 import type { Logger } from "../../net/log.ts";
 import { type Destination, formatDestination } from "../../protocol/destination.ts";
-import { CodedError } from "../../protocol/errors.ts";
+import { CodedError, type ErrorName, ERRORS } from "../../protocol/errors.ts";
 import type { PublishedRule } from "../published_rule.ts";
-import { AllowList } from "./allow_list.ts";
+import { type AllowEntry, AllowList } from "./allow_list.ts";
+import { deadEntryReason } from "./dead_entry.ts";
 import { forbiddenReason } from "./forbidden.ts";
 import { identityFacts, type MeshIdentity } from "./identity.ts";
 import type { OwnAddresses } from "./own_addresses.ts";
@@ -21,6 +22,11 @@ export interface MeshOptions extends MeshProxyOptions {
   /** Resolvers for the names of `allow`, `address` or `address:port`; the first is asked. @default what the system uses */
   readonly resolvers?: readonly string[];
 }
+
+/** Refusals that {@link Access} itself writes into the log, with what only the operator may know: one line for each is enough. */
+export const LOGGED_BY_ACCESS: ReadonlySet<ErrorName> = new Set<ErrorName>([
+  ...["DESTINATION_DENIED", "DESTINATION_FORBIDDEN"] as const,
+]);
 
 /** What deciding needs beside its options. */
 export interface AccessParts {
@@ -41,6 +47,11 @@ export class Access {
     this.#parts = parts;
   }
 
+  /** Whether an entry of the allow-list may ever lead somewhere. */
+  mayWork(entry: AllowEntry): boolean {
+    return deadEntryReason(entry, { allow: this.allow, own: this.#parts.own }) === undefined;
+  }
+
   /** What the policy says of somebody and a rule. */
   decide(identity: MeshIdentity, rule: PublishedRule, asked?: RuleAsked): Decision {
     return this.policy.decide(identity, ruleTarget(rule, asked));
@@ -49,7 +60,7 @@ export class Access {
   /** @throws {CodedError} DESTINATION_DENIED */
   judgeRule(identity: MeshIdentity, rule: PublishedRule, asked: RuleAsked): void {
     const decision = this.decide(identity, rule, asked);
-    if (decision.action === "deny") throw this.#denied(identity, asked.host ?? rule.id, decision);
+    if (decision.action === "deny") throw this.#denied(identity, askedText(asked) ?? rule.id, decision);
   }
 
   /** Those of several rules that somebody may reach. @throws {CodedError} DESTINATION_DENIED when there are none */
@@ -78,14 +89,22 @@ export class Access {
     const { own, log } = this.#parts;
     const reason = forbiddenReason(dialled, port, { allow: this.allow, own, byName: literal === null });
     if (reason === undefined) return;
-    log.warn("mesh destination forbidden", { ...identityFacts(identity), to, reason });
+    log.warn("mesh destination forbidden", {
+      ...{ ...identityFacts(identity), to, code: ERRORS.DESTINATION_FORBIDDEN.code, reason },
+    });
     // What a name inside stands for is nothing to tell.
-    throw new CodedError("DESTINATION_FORBIDDEN", `${to} leads to an address that is never reached through the server`);
+    throw new CodedError("DESTINATION_FORBIDDEN", `${to} leads to an address that the allow-list does not permit`);
   }
 
   /** The line that decides is told to the operator alone. */
   #denied(identity: MeshIdentity, to: string, { reason }: Decision): CodedError {
-    this.#parts.log.info("mesh destination denied", { ...identityFacts(identity), to, reason });
+    this.#parts.log.info("mesh destination denied", {
+      ...{ ...identityFacts(identity), to, code: ERRORS.DESTINATION_DENIED.code, reason },
+    });
     return new CodedError("DESTINATION_DENIED", `The access policy does not let you reach ${to}`);
   }
+}
+
+function askedText({ host, port }: RuleAsked): string | undefined {
+  return host === undefined || port === undefined ? host : formatDestination({ host, port });
 }

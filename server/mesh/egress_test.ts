@@ -135,7 +135,7 @@ for (
     await using setup = setUpMesh({ mesh: { allow: [NAME] }, lookUp: () => Promise.resolve(answers) });
     await assert.rejects(setup.mesh.open(ALICE, raw(NAME, target.port), waiting()), {
       kind: "DESTINATION_FORBIDDEN",
-      message: `${NAME}:${target.port} leads to an address that is never reached through the server`,
+      message: `${NAME}:${target.port} leads to an address that the allow-list does not permit`,
     });
     assert.equal(target.count, 0);
   });

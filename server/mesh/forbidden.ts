@@ -34,7 +34,7 @@ export interface CheckOptions {
 }
 
 /**
- * Why an address must not be dialled at a port, or `undefined`. An IPv4 address within an IPv6 address must be permitted as well.
+ * Why an address must not be dialled at a port, and which entry would permit it, or `undefined`. An IPv4 address within an IPv6 address must be permitted as well.
  * WARNING: this is what stands between clients and the server's own network (security 2.3). What is dialled is the address that was checked.
  */
 export function forbiddenReason(address: Address, port: number, options: CheckOptions): string | undefined {
@@ -47,19 +47,22 @@ export function forbiddenReason(address: Address, port: number, options: CheckOp
 
 function reasonOf(address: Address, port: number, { allow, own, byName }: CheckOptions): string | undefined {
   const isOwn = own.has(address);
-  if (isOwn && own.listensOn(port)) return `${address.text}:${port} is this server itself`;
+  if (isOwn && own.listensOn(port)) return `${address.text}:${port} is this server itself, which is never reached`;
   const naming = allow.networksOf(address, port);
-  if (MAIL_PORTS.has(port) && !naming.some(namesPort)) return `port ${port} is for mail`;
+  if (MAIL_PORTS.has(port) && !naming.some(namesPort)) {
+    return `port ${port} is for mail: only an entry by address and port permits it`;
+  }
   const found = SPECIAL.find(([network]) => networkContains(network, address));
   const [network, isPrivate = false, what = ""] = found ?? [];
   // The addresses of this machine must be named one by one; loopback as the network that it is.
   if (isOwn && (found === undefined || isPrivate)) {
     return naming.some(({ network: { prefix } }) => prefix === (address.family === 4 ? 32 : 128))
       ? undefined
-      : `${address.text} is an address of the server`;
+      : `${address.text} is an address of the server: only an entry for this very address permits it`;
   }
   if (network === undefined || (isPrivate && byName)) return undefined;
-  return naming.some((entry) => liesWithin(entry.network, network)) ? undefined : `${address.text} is ${what}`;
+  if (naming.some((entry) => liesWithin(entry.network, network))) return undefined;
+  return `${address.text} is ${what}: only an entry by address within ${network.text} permits it`;
 }
 
 function namesPort({ ports }: NetworkEntry): boolean {

@@ -12,19 +12,22 @@ export function listServices(
   identity: MeshIdentity,
   { access, rules }: { access: Access; rules: readonly PublishedRule[] },
 ): RequestResult<"service.list"> {
-  const allowed = rules.filter((rule) => access.decide(identity, rule).action === "allow").map(describeRule);
-  const outside = access.allow.entries.filter((entry) => mayReachSome(identity, entry, access)).map(describeEntry);
+  const allowed = rules.filter((rule) => access.decide(identity, rule).action === "allow").flatMap(describeRule);
+  const outside = access.allow.entries
+    .filter((entry) => mayReachSome(identity, entry, access) && access.mayWork(entry)).map(describeEntry);
   const all = [...allowed, ...outside].sort(byName);
   const services = all.slice(0, MAX_LISTED_SERVICES);
   return all.length > services.length ? { services, more: all.length - services.length } : { services };
 }
 
-function describeRule({ rule, session }: PublishedRule): ListedService {
+/** An HTTP rule is found by its domain, and by its service name. */
+function describeRule({ rule, session }: PublishedRule): ListedService[] {
   const { owner, name: tunnel, hostname } = session.tunnel;
   const common = { owner, tunnel, online: !session.draining };
-  if (rule.kind === "tcp") return { kind: "tcp", name: rule.service ?? hostname, port: rule.port, ...common };
-  // Where nobody ends TLS for it, there is none.
-  return { kind: "http", name: rule.domain, port: rule.tls === undefined ? 80 : 443, ...common };
+  if (rule.kind === "tcp") return [{ kind: "tcp", name: rule.service ?? hostname, port: rule.port, ...common }];
+  // Where nobody ends TLS for it, there is none; certificates are for domains, never for service names.
+  const site = { kind: "http", name: rule.domain, port: rule.tls === undefined ? 80 : 443, ...common } as const;
+  return rule.service === undefined ? [site] : [site, { ...site, name: rule.service, port: 80 }];
 }
 
 function describeEntry(entry: AllowEntry): ListedService {

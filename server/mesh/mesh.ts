@@ -2,7 +2,7 @@ import { Deadline } from "../../net/deadline.ts";
 import type { Duplex } from "../../net/duplex.ts";
 import type { Logger } from "../../net/log.ts";
 import { type Destination, formatDestination, toDestination } from "../../protocol/destination.ts";
-import { CodedError, type ErrorName } from "../../protocol/errors.ts";
+import { CodedError } from "../../protocol/errors.ts";
 import type { RequestResult } from "../../protocol/request.ts";
 import { RunningVisits } from "../edge/running_visits.ts";
 import type { ServerLimits } from "../limits.ts";
@@ -15,6 +15,7 @@ import { listServices } from "./list_services.ts";
 import { createLookUp, type LookUp } from "./look_up.ts";
 import type { MeshEdge } from "../edge/mesh_visit.ts";
 import { openHttpRule } from "./open_http_rule.ts";
+import { mostLikelyFirst, openService } from "./open_service.ts";
 import { openTcpRule } from "./open_tcp_rule.ts";
 import type { OwnAddresses } from "./own_addresses.ts";
 import type { RuleAsked } from "./policy_target.ts";
@@ -33,6 +34,8 @@ export interface MeshParts {
   readonly log: Logger;
   /** @default made of the resolvers of the options */
   readonly lookUp?: LookUp;
+  /** How long one tunnel of several has to open a stream. @default 1.5 s */
+  readonly patienceMs?: number;
 }
 
 /** A stream that was opened through the mesh. */
@@ -45,18 +48,10 @@ export interface MeshConnection {
 }
 
 type Opened = Omit<MeshConnection, "cut">;
-type AskedRule = Required<RuleAsked>;
+type AskedRule = RuleAsked & Required<Pick<RuleAsked, "host" | "secure">>;
 
-/** Several tunnels may offer one service: so many are tried when they cannot be reached. */
-const MAX_TRIES = 3;
 /** Until a stream is open: less than its opener waits for the answer. */
 const OPEN_TIMEOUT_MS = 28_000;
-/** What is the matter with one tunnel of a service need not be so with the next. */
-const TRY_NEXT: ReadonlySet<ErrorName> = new Set<ErrorName>([
-  ...["TUNNEL_OFFLINE", "TUNNEL_BUSY", "NO_SUCH_RULE", "STREAM_RESET", "SESSION_CLOSED"] as const,
-  ...["TARGET_REFUSED", "TARGET_TIMEOUT", "TARGET_DNS", "TARGET_SOCKET_MISSING", "TARGET_UNREACHABLE"] as const,
-]);
-
 /** The mesh: resolves what clients and proxies ask for, decides whether they may, and opens it. */
 export class Mesh {
   readonly visits = new RunningVisits();
@@ -212,18 +207,17 @@ export class Mesh {
   ): Promise<Opened> {
     const asked = askedOf(destination);
     const allowed = this.access.allowedOf(stream.identity, rules, asked);
-    const willing = allowed.filter(({ session }) => !session.draining);
-    let failure: unknown;
-    for (const rule of (willing.length > 0 ? willing : allowed).slice(0, MAX_TRIES)) {
-      try {
-        stream.judge = (identity) => this.access.judgeRule(identity, rule, asked);
-        return { duplex: await this.#openRule(stream, rule, asked), to: describe(rule) };
-      } catch (error) {
-        if (!(error instanceof CodedError) || !TRY_NEXT.has(error.kind) || stream.signal.aborted) throw error;
-        failure = error;
-      }
+    const [first, ...others] = mostLikelyFirst(allowed);
+    if (first === undefined) throw new CodedError("DESTINATION_UNKNOWN");
+    if (first.rule.kind === "http" || others.length === 0) {
+      stream.judge = (identity) => this.access.judgeRule(identity, first, asked);
+      return { duplex: await this.#openRule(stream, first, asked), to: describe(first) };
     }
-    throw failure;
+    // Whichever it will be: as long as that is open, one of them must be allowed.
+    stream.judge = (identity) => void this.access.allowedOf(identity, allowed, asked);
+    const { duplex, rule } = await openService(stream, [first, ...others], this.#parts);
+    stream.judge = (identity) => this.access.judgeRule(identity, rule, asked);
+    return { duplex, to: describe(rule) };
   }
 
   #openRule(stream: RunningStream, rule: PublishedRule, asked: AskedRule): Promise<Duplex> | Duplex {
@@ -233,7 +227,7 @@ export class Mesh {
 }
 
 function askedOf({ host, port }: Destination): AskedRule {
-  return { host, secure: port === HTTPS_PORT };
+  return { host, port, secure: port === HTTPS_PORT };
 }
 
 function describe({ id, session }: PublishedRule): string {

@@ -5,6 +5,7 @@ import { formatDestination } from "../../protocol/destination.ts";
 import { toCodedError } from "../../protocol/errors.ts";
 import type { StreamConnect } from "../../protocol/stream_message.ts";
 import type { Metrics } from "../metrics.ts";
+import { LOGGED_BY_ACCESS } from "./access.ts";
 import { identityFacts, type MeshIdentity } from "./identity.ts";
 import type { Mesh, MeshConnection } from "./mesh.ts";
 
@@ -34,7 +35,11 @@ export async function serveMeshStream(
   } catch (error) {
     const coded = toCodedError(error);
     parts.metrics.countRefusal(coded.kind);
-    log.info("mesh stream refused", { ...facts, code: coded.code, reason: coded.message });
+    log[LOGGED_BY_ACCESS.has(coded.kind) ? "debug" : "info"]("mesh stream refused", {
+      ...facts,
+      code: coded.code,
+      reason: coded.message,
+    });
     return await stream.refuse(coded);
   }
   try {

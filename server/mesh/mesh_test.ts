@@ -43,7 +43,11 @@ function site(name: string): ReturnType<typeof opener> {
     await stream.accept();
     for (let bytes = await stream.read(); bytes !== null; bytes = await stream.read()) {
       const head = new TextDecoder().decode(bytes.slice());
-      const body = `${name}|${/^Host: (.*)\r$/mi.exec(head)?.[1]}|${/^X-Forwarded-For: (.*)\r$/mi.exec(head)?.[1]}`;
+      const forwarded = /^X-Forwarded-Host: (.*)\r$/mi.exec(head)?.[1] ?? "";
+      const told = forwarded === /^Host: (.*)\r$/mi.exec(head)?.[1] ? "" : `|${forwarded}`;
+      const body = `${name}|${/^Host: (.*)\r$/mi.exec(head)?.[1]}|${
+        /^X-Forwarded-For: (.*)\r$/mi.exec(head)?.[1]
+      }${told}`;
       await stream.write(encode(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`));
     }
     await stream.closeWrite();
@@ -125,6 +129,91 @@ Deno.test("a service of several tunnels: those take turns that are not draining,
     open: () => Promise.reject(new CodedError("TUNNEL_BUSY")),
   }));
   for (let count = 0; count < 6; count++) assert.equal(await exchange(await open(setup, "redis:1"), "x"), "x");
+});
+
+/** A client that takes streams and never answers; a stream that is given up ends. */
+function hanging(): ReturnType<typeof opener> {
+  return opener(async (stream) => {
+    await stream.closed;
+  });
+}
+
+Deno.test("a tunnel that does not answer has the next one tried beside it, and may still be the one", async () => {
+  await using setup = await setUpMesh({ patienceMs: 1 });
+  const stuck = hanging();
+  const answer = Promise.withResolvers<void>();
+  const slow = opener(async (stream) => {
+    await answer.promise;
+    await echo(stream);
+  });
+  const rule = setup.online(tcpRule(fakeTunnel("a"), 22_001, { service: "redis" }, stuck));
+  setup.online(tcpRule(fakeTunnel("b"), 22_002, { service: "redis" }, opener(echo)));
+  for (let count = 0; count < 2; count++) assert.equal(await exchange(await open(setup, "redis:1"), "x"), "x");
+  assert.equal(stuck.opens.length, 1);
+  assert.equal(rule.visits, 0);
+  setup.online(tcpRule(fakeTunnel("c"), 22_003, { service: "slow" }, slow));
+  const refusal = new CodedError("TARGET_REFUSED");
+  setup.online(tcpRule(
+    fakeTunnel("d"),
+    22_004,
+    { service: "slow" },
+    opener((stream) => {
+      answer.resolve();
+      return stream.refuse(refusal);
+    }),
+  ));
+  for (let count = 0; count < 2; count++) assert.equal(await exchange(await open(setup, "slow:1"), "x"), "x");
+  await setup.mesh.visits.idle();
+  assert.equal(setup.mesh.streams, 0);
+});
+
+Deno.test("while a stream is opened the end of one tunnel is not the end of the stream, and one that may be gone is tried last", async () => {
+  await using setup = await setUpMesh();
+  const asked = Promise.withResolvers<void>();
+  const stuck = opener(async (stream) => {
+    asked.resolve();
+    await stream.closed;
+  });
+  const gone = setup.online(tcpRule(fakeTunnel("a"), 22_001, { service: "redis" }, stuck));
+  const other = opener(echo);
+  setup.online(tcpRule(fakeTunnel("b"), 22_002, { service: "redis" }, other));
+  setup.services.byName("redis");
+  const opening = open(setup, "redis:1");
+  await asked.promise;
+  setup.offline(gone);
+  assert.equal(await exchange(await opening, "x"), "x");
+  const doubted = hanging();
+  setup.online(tcpRule(fakeTunnel("c"), 22_003, { service: "redis" }, { ...doubted, doubtful: true }));
+  for (let count = 0; count < 4; count++) assert.equal(await exchange(await open(setup, "redis:1"), "x"), "x");
+  assert.deepEqual([stuck.opens.length, other.opens.length, doubted.opens.length], [1, 5, 0]);
+});
+
+Deno.test("a stream that waits for several tunnels ends when it is not wanted, or not allowed, any more", async () => {
+  await using setup = await setUpMesh({ patienceMs: 1 });
+  const asked = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const rules = ["a", "b"].map((name, index) =>
+    setup.online(tcpRule(
+      fakeTunnel(name),
+      22_001 + index,
+      { service: "redis" },
+      opener(async (stream) => {
+        asked[index]!.resolve();
+        await stream.closed;
+      }),
+    ))
+  );
+  const unwanted = new AbortController();
+  const opening = setup.mesh.open(ALICE, toDestination("redis", 1), { signal: unwanted.signal });
+  await Promise.all(asked.map(({ promise }) => promise));
+  unwanted.abort();
+  await assert.rejects(opening, { kind: "STREAM_RESET" });
+  const again = open(setup, "redis:1");
+  setup.mesh.update({ policy: [{ from: ["*"], to: ["*"], action: "deny" }] });
+  await assert.rejects(again, { kind: "DESTINATION_DENIED" });
+  await Promise.all(rules.map(async (rule) => {
+    while (rule.visits > 0) await new Promise((resolve) => setTimeout(resolve));
+  }));
+  assert.equal(setup.mesh.streams, 0);
 });
 
 Deno.test("of a service's tunnels only those are used that the policy allows", async () => {
@@ -267,8 +356,33 @@ Deno.test("on port 80 the edge answers: private rules as well, each request by i
   );
   assert.match(await ask(await open(setup, "wiki.example.test:80"), "blog.example.test"), /\r\n\r\nblog\|/);
   assert.match(await ask(await open(setup, "blog:8080"), "blog"), /\r\n\r\nblog\|blog\|/);
-  assert.match(await ask(await open(setup, "blog:80"), "nobody.example.test"), /^HTTP\/1\.1 404 /);
   assert.deepEqual(wiki.opens[0]?.source, { tunnel: "id-laptop", owner: "alice" });
+});
+
+Deno.test("a Host that names nothing leads to what the stream was opened for, and the target is told that name", async () => {
+  await using setup = setUpMesh({ mesh: { policy: [{ from: ["tag:ci"], to: ["service:blog"], action: "allow" }] } });
+  setup.online(httpRule(DATABASE, "blog.example.test", { service: "blog" }, site("blog")), { below: true });
+  setup.online(httpRule(DATABASE, "api.example.test", { service: "api", hostHeader: "inner" }, site("api")));
+  const moved = setup.online(httpRule(DATABASE, "moved.example.test", { redirect: true }, site("moved")));
+  for (const host of ["127.0.0.1:8080", "[::1]", "localhost:8080"]) {
+    const answer = await ask(await open(setup, "blog:80", BOB), host);
+    assert.ok(answer.endsWith(`\r\n\r\nblog|blog.example.test|192.0.2.1|${host}`), answer);
+  }
+  // What leads others elsewhere is not told.
+  for (const host of ["nobody.example.test", "192.0.2.66:8080"]) {
+    assert.match(await ask(await open(setup, "blog:80", BOB), host), /\nblog\|blog\.example\.test\|192\.0\.2\.1$/);
+  }
+  const below = await open(setup, "a.blog.example.test:80");
+  assert.match(await ask(below, "127.0.0.1"), /\r\n\r\nblog\|a\.blog\.example\.test\|/);
+  assert.match(await ask(await open(setup, "api:80"), "127.0.0.1:8080"), /\r\n\r\napi\|inner\|/);
+  const redirected = await ask(await open(setup, "moved.example.test:80"), "127.0.0.1:8080");
+  assert.match(redirected, /\r\nLocation: https:\/\/moved\.example\.test\//);
+  // The name of another rule is another rule, whether it may be reached or not.
+  assert.match(await ask(await open(setup, "blog:80"), "api"), /\r\n\r\napi\|/);
+  assert.match(await ask(await open(setup, "blog:80", BOB), "api"), /E4020/);
+  const late = await open(setup, "moved.example.test:80");
+  setup.offline(moved);
+  assert.match(await ask(late, "127.0.0.1:8080"), /^HTTP\/1\.1 404 /);
 });
 
 Deno.test("what a visitor says of itself is not believed, wherever it comes from", async () => {
@@ -387,15 +501,16 @@ async function clientHello(name: string): Promise<Uint8Array> {
 }
 
 Deno.test("services() lists what somebody may reach, and nothing else", async () => {
-  const allow = ["10.1.0.0/16:5432", "db.srv.local", "*.secret.local:1-9"];
+  // The last two never lead anywhere.
+  const allow = ["10.1.0.0/16:5432", "db.srv.local", "*.secret.local:1-9", "127.0.0.1:9400", "localhost"];
   const policy = [
     { from: ["tag:ci"], to: ["service:redis"], action: "allow" },
     { from: ["*"], to: ["host:*.secret.local"], action: "deny" },
   ] as const;
-  await using setup = setUpMesh({ mesh: { allow, policy } });
+  await using setup = setUpMesh({ mesh: { allow, policy }, ownPorts: [9_400] });
   setup.online(tcpRule(DATABASE, 22_001, { service: "redis" }));
   setup.online(tcpRule(DATABASE, 22_002, {}, { draining: true }));
-  setup.online(httpRule(DATABASE, "wiki.example.test", { tls: "client" }));
+  setup.online(httpRule(DATABASE, "wiki.example.test", { tls: "client", service: "site" }));
   const outside = [
     { kind: "external", name: "10.1.0.0/16", port: 5432, online: true },
     { kind: "external", name: "db.srv.local", online: true },
@@ -410,10 +525,11 @@ Deno.test("services() lists what somebody may reach, and nothing else", async ()
       { kind: "tcp", name: "database.example.test", port: 22_002, ...common, online: false },
       outside[1],
       redis,
+      { kind: "http", name: "site", port: 80, ...common, online: true },
       { kind: "http", name: "wiki.example.test", port: 443, ...common, online: true },
     ],
   });
   for (let port = 20_000; port < 21_000; port++) setup.online(tcpRule(DATABASE, port));
   const { services, more } = setup.mesh.services(ALICE);
-  assert.deepEqual([services.length, more], [1_000, 5]);
+  assert.deepEqual([services.length, more], [1_000, 6]);
 });

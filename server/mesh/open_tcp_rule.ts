@@ -3,11 +3,14 @@ import type { PublishedRule, Visit } from "../published_rule.ts";
 import { sourceOf } from "./identity.ts";
 import type { RunningStream } from "./running_streams.ts";
 
+/** What opens: the stream itself, or one of several attempts for it. */
+export type OpeningStream = Pick<RunningStream, "identity" | "signal" | "cut">;
+
 /**
  * Opens a stream to the target of a TCP rule; settles when that was reached.
  * @throws {CodedError} TUNNEL_OFFLINE, TUNNEL_BUSY, or why the client refuses it; the reason of the stream when it was cut
  */
-export async function openTcpRule(stream: RunningStream, published: PublishedRule): Promise<ChannelStream> {
+export async function openTcpRule(stream: OpeningStream, published: PublishedRule): Promise<ChannelStream> {
   const { id, revision, session } = published;
   const { address } = stream.identity;
   // The end of the rule is the end of it; the firewall is for visitors.

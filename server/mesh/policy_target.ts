@@ -7,6 +7,8 @@ import type { PolicyTarget } from "./policy_line.ts";
 export interface RuleAsked {
   readonly host?: string;
   readonly secure?: boolean;
+  /** As it was typed; for people. */
+  readonly port?: number;
 }
 
 /** A rule as the policy sees it: with all its names, however it was found. */

@@ -40,6 +40,12 @@ export function resolveDestination(destination: Destination, { allow, services, 
   const ofHost = port === HTTP_PORT || port === HTTPS_PORT ? router.find(host) : undefined;
   const rule = ofHost ?? services.byHostname(host, port);
   if (rule !== undefined) return { kind: "rules", destination, rules: [rule] };
+  if (services.hasSeveralAt(host)) {
+    throw new CodedError(
+      "DESTINATION_UNKNOWN",
+      `${host} is online with several TCP rules, and none of their targets has the port ${port}: name an allocated port`,
+    );
+  }
   throw new CodedError(
     "DESTINATION_UNKNOWN",
     `${formatDestination(destination)} is nothing that is online in the mesh, and no host that the server allows`,

@@ -71,3 +71,18 @@ Deno.test("the allow-list wins, even over a service, a port or a site of the sam
   }
   assert.equal(resolve("redis:6379", ["redis:1"]), "tcp/22001", "for another port it says nothing");
 });
+
+Deno.test("a hostname that is online, and of whose rules none has the port, is said to be so", () => {
+  const services = new Services();
+  for (const each of [REDIS, SSH]) services.add(each);
+  const resolveThere = (host: string) =>
+    resolveDestination(parseDestination(`${host}:80`), {
+      ...{ allow: new AllowList([]), services, router: new Router(() => false) },
+    });
+  const message = /is online with several TCP rules, and none of their targets has the port 80/;
+  assert.throws(() => resolveThere("database.example.test"), { kind: "DESTINATION_UNKNOWN", message });
+  assert.throws(() => resolveThere("nobody.example.test"), {
+    kind: "DESTINATION_UNKNOWN",
+    message: /is nothing that is/,
+  });
+});

@@ -92,6 +92,11 @@ export class Services {
     return targeted.length === 0 && others.length > 0 ? undefined : first;
   }
 
+  /** Whether the host is a tunnel's hostname, or below it, that has several TCP rules. */
+  hasSeveralAt(host: string): boolean {
+    return this.#rulesAt(host).length > 1;
+  }
+
   #rulesAt(host: string): PublishedRule[] {
     const own = this.#byHostname.get(host);
     if (own !== undefined) return [...own].sort(byPortNumber);

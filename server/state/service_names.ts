@@ -124,12 +124,14 @@ export class ServiceNames implements Disposable {
     }
   }
 
-  /** Makes the name free at once (the operator's word); false when it is nobody's. */
-  async release(name: string): Promise<boolean> {
-    if (await this.#store.get(PREFIX + name) === null) return false;
+  /** Makes the name free at once (the operator's word), and gives the former owner; undefined when it is nobody's. */
+  async release(name: string): Promise<string | undefined> {
+    const entry = await this.#store.get(PREFIX + name);
+    if (entry === null) return undefined;
+    const { owner } = parseStored(entry.value);
     await this.#store.delete(PREFIX + name);
     this.#mirror.applyDelete(name);
-    return true;
+    return owner;
   }
 
   /** Forgets what was not offered for long enough. */
@@ -222,4 +224,9 @@ function parseStored(value: unknown): StoredName {
 /** The error for what is another owner's: it says that, and never whose. */
 export function serviceTaken(name: string): CodedError {
   return new CodedError("SERVICE_TAKEN", `The service name "${name}" belongs to another owner`);
+}
+
+/** The error for what was the owner's own, and still offered, when the operator made it free. */
+export function serviceWithdrawn(name: string): CodedError {
+  return new CodedError("SERVICE_WITHDRAWN", `The operator has taken the service name "${name}" away from its owner`);
 }

@@ -132,8 +132,8 @@ Deno.test("release() makes a service name free at once, and every process tells 
   using _watch = setup.state.serviceNames.watchLost((name, owner) => lost.push(`${name} of ${owner}`));
   await setup.state.serviceNames.claim("redis", ALICE);
   assert.deepEqual(lost, []);
-  assert.equal(await other.serviceNames.release("redis"), true);
-  assert.equal(await other.serviceNames.release("redis"), false);
+  assert.equal(await other.serviceNames.release("redis"), "alice");
+  assert.equal(await other.serviceNames.release("redis"), undefined);
   assert.deepEqual(lost, ["redis of alice"]);
   await other.serviceNames.claim("redis", BOB);
   assert.equal(setup.state.serviceNames.isOf("bob", "redis"), true);

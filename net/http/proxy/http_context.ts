@@ -50,6 +50,8 @@ export interface HttpRoute {
   readonly key: unknown;
   /** Replaces the visitor's Host. */
   readonly hostHeader?: string | undefined;
+  /** What the target is told that the visitor asked for. @default its Host */
+  readonly forwardedHost?: string | undefined;
   /** What is done to its requests and answers; `undefined` costs nothing. */
   readonly options?: CompiledHttpOptions | undefined;
   /** Gives an attached or a new stream; rejects with the coded reason why there is none. */

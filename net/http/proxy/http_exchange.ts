@@ -128,7 +128,10 @@ export class HttpExchange {
     const framing = this.#framing;
     return outgoingRequest(head, {
       framing,
-      forwarded: forwardedFor(asker, this.#connection, this.#request as RequestHead),
+      forwarded: forwardedFor(asker, this.#connection, {
+        head: this.#request as RequestHead,
+        host: route.forwardedHost,
+      }),
       hostHeader: route.hostHeader,
       upgrade: hasBody(framing) ? undefined : this.#hop?.upgrade,
       acceptsTrailers: this.#hop?.acceptsTrailers === true,

@@ -32,9 +32,12 @@ export function whoAsks({ peer, trusted, context }: VisitorConnection, fields: F
   return { address: visitorAddress(facts), proto: visitorProto(facts, context.proto) };
 }
 
-/** The fields that tell the target who asked. */
-export function forwardedFor({ address, proto }: Asker, connection: VisitorConnection, head: RequestHead): Fields {
-  const host = head.fields.get("host") ?? head.host ?? "";
+/** The fields that tell the target who asked, and for which host, unless that is another one than the request says. */
+export function forwardedFor(
+  { address, proto }: Asker,
+  connection: VisitorConnection,
+  { head, host = head.fields.get("host") ?? head.host ?? "" }: { head: RequestHead; host?: string | undefined },
+): Fields {
   const key = `${address} ${proto} ${host}`;
   if (connection.forwarded?.key !== key) {
     connection.forwarded = { key, fields: forwardedFields({ address, proto, host }) };

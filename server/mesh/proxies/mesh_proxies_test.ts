@@ -170,8 +170,9 @@ for (
     ["TARGET_TIMEOUT", 6, "info"],
     ["TARGET_DNS", 4, "info"],
     ["TARGET_UNREACHABLE", 4, "info"],
-    ["DESTINATION_DENIED", 2, "info"],
-    ["DESTINATION_FORBIDDEN", 2, "info"],
+    // The mesh itself has written why.
+    ["DESTINATION_DENIED", 2, "debug"],
+    ["DESTINATION_FORBIDDEN", 2, "debug"],
     ["DESTINATION_UNKNOWN", 4, "info"],
     ["TUNNEL_OFFLINE", 4, "info"],
     ["MESH_DISABLED", 2, "info"],

@@ -7,6 +7,7 @@ import { formatDestination } from "../../../protocol/destination.ts";
 import { CodedError, type ErrorName, toCodedError } from "../../../protocol/errors.ts";
 import type { ServerLimits } from "../../limits.ts";
 import type { Metrics } from "../../metrics.ts";
+import { LOGGED_BY_ACCESS } from "../access.ts";
 import { identityFacts, type MeshIdentity } from "../identity.ts";
 import type { Mesh, MeshConnection } from "../mesh.ts";
 import { currentIdentity, type ProxyIdentityParts } from "./proxy_identity.ts";
@@ -95,5 +96,9 @@ function noteRefusal(
 ): void {
   const { kind, code, message } = toCodedError(error);
   parts.metrics.countRefusal(kind);
-  parts.log[NOISE.has(kind) ? "debug" : "info"](event, { ...facts, code, reason: message });
+  parts.log[NOISE.has(kind) || LOGGED_BY_ACCESS.has(kind) ? "debug" : "info"](event, {
+    ...facts,
+    code,
+    reason: message,
+  });
 }

@@ -42,6 +42,12 @@ export function httpRule(
 }
 
 function published(tunnel: MeshTunnel, rule: Rule, opener: Partial<StreamOpener>): PublishedRule {
-  const session = { tunnel, draining: false, open: () => Promise.reject(new Error("nobody is there")), ...opener };
+  const session = {
+    tunnel,
+    draining: false,
+    doubtful: false,
+    open: () => Promise.reject(new Error("nobody is there")),
+    ...opener,
+  };
   return new PublishedRule(session as StreamOpener, rule);
 }

@@ -46,6 +46,7 @@ export interface MeshSetupOptions {
   mesh?: MeshOptions | false;
   lookUp?: LookUp;
   limits?: Partial<ServerLimits>;
+  patienceMs?: number;
   /** Ports of the server itself. */
   ownPorts?: readonly number[];
 }
@@ -84,6 +85,7 @@ export function setUpMesh(options: MeshSetupOptions = {}): MeshSetup {
   const mesh = new Mesh({
     ...{ services, router, edges: { http, tls }, own, limits, log: SILENT },
     lookUp: options.lookUp ?? (() => Promise.resolve([])),
+    ...(options.patienceMs === undefined ? {} : { patienceMs: options.patienceMs }),
   }, options.mesh ?? {});
   return {
     ...{ mesh, services, router, metrics },
