@@ -90,11 +90,9 @@ programTest(
     await assertSealed(server, [blog!, shop!, acme!]);
     await assertOpen(server, [plain!, atServer!]);
     {
-      // The owner lets the server end it, has no rule any more, and gives the name up.
-      await using tunnel = await startTunnel(server, [{ kind: "http", domain: blog!, target }, elsewhere[2]!], {
-        ...acmeOptions,
-        identity,
-      });
+      // The owner lets the server end it, has no rule any more, and gives the name up (which a new order would claim again).
+      const ordered: ClientHttpRule = { ...elsewhere[2]!, tls: { end: "client", certificate: files } };
+      await using tunnel = await startTunnel(server, [{ kind: "http", domain: blog!, target }, ordered], { identity });
       await using wire = await connectTls(server.tlsPort, { servername: blog! });
       assert.equal((await request(0, { host: blog!, wire })).text, "hello");
       await tunnel.tunnel.request("name.release", { domain: acme! });
