@@ -1,8 +1,8 @@
 import type { CommandLine, Programs } from "../programs.ts";
-import { withCpu } from "./cpu_time.ts";
+import { type WithCpu, withCpu } from "./cpu_time.ts";
 import { inRounds } from "./in_rounds.ts";
 import { iperfGbits } from "./load.ts";
-import { meshResults } from "./mesh_results.ts";
+import { type MeshCpu, meshCpuResults, meshResults } from "./mesh_results.ts";
 import { type MeshWay, type MeshWays, startMeshTunnels } from "./mesh_tunnels.ts";
 import { median, quantile } from "./numbers.ts";
 import { redisRequests, startRedis } from "./redis.ts";
@@ -35,13 +35,8 @@ export function meshRedisRow(programs: Programs): Row {
         const samples = await inRounds(context, title, eachWay(ways, (way) => withCpu(ways.pids, () => run(way))));
         const rates = mapValues(samples, (values) => values.map(({ result }) => result));
         rows.push(...meshResults(rates, { title, unit: "requests/s", direct: direct.name }));
-        for (const way of ["rule", "map"] as const) {
-          const micros = samples[way]!.map(({ cpuSeconds }) => cpuSeconds * 1e6 / (2 * requests));
-          rows.push({
-            title: `${title}, ${way === "rule" ? "TCP rule" : "port map"}: CPU of the programs`,
-            ...{ unit: "µs/request", values: { product: median(micros) }, ratios: false },
-          });
-        }
+        const cpu = cpuOf(samples, () => 2 * requests / 1e6);
+        rows.push(...meshCpuResults(cpu, { title, unit: "µs/request" }));
       }
       return rows;
     },
@@ -68,10 +63,14 @@ export function meshBulkRow(programs: Programs): Row {
           title,
           eachWay(ways, ({ prefix, host, port }) => {
             const command = [...prefix, tools.iperf3!] as unknown as CommandLine;
-            return iperfGbits(command, { host, port, seconds, direction });
+            // Nothing is left out, so that CPU time and bytes are of the same seconds.
+            return withCpu(ways.pids, () => iperfGbits(command, { host, port, seconds, omitSeconds: 0, direction }));
           }),
         );
-        rows.push(...meshResults(measured, { title, unit: "Gbit/s", direct: direct.name }));
+        const rates = mapValues(measured, (values) => values.map(({ result }) => result));
+        rows.push(...meshResults(rates, { title, unit: "Gbit/s", direct: direct.name }));
+        const cpu = cpuOf(measured, (gbits) => gbits / 8 * seconds);
+        rows.push(...meshCpuResults(cpu, { title, unit: "s/GB" }));
       }
       return rows;
     },
@@ -111,6 +110,17 @@ async function measureMessages(context: BenchContext, programs: Programs): Promi
     rows.push({ title: `${streams}, ${name}`, unit: "ms", values, ratios: false });
   }
   return rows;
+}
+
+/** CPU time for each unit of work; `units` says how many units a result stands for. */
+function cpuOf(
+  samples: Readonly<Record<string, readonly WithCpu<number>[]>>,
+  units: (result: number) => number,
+): MeshCpu {
+  return {
+    all: mapValues(samples, (values) => values.map(({ result, cpuSeconds }) => cpuSeconds / units(result))),
+    busiest: mapValues(samples, (values) => values.map(({ result, busiestSeconds }) => busiestSeconds / units(result))),
+  };
 }
 
 /** The measurement of each way that there is. */
