@@ -72,6 +72,7 @@ export class ConnDuplex implements Duplex {
 
   close(): void {
     this.#fail("The connection is closed");
+    this.#taken = this.#filled;
   }
 
   /** All that has come; what comes next is read meanwhile. */
@@ -108,6 +109,7 @@ export class ConnDuplex implements Duplex {
   }
 
   #onRead(count: number | null): void {
+    if (this.#failure !== null) return; // It has ended between the read and this moment.
     if (count === null) this.#ended = true;
     else this.#filled += count;
     this.#reader?.resolve(count === null ? null : this.#take());

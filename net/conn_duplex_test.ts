@@ -22,15 +22,23 @@ Deno.test("what has come while nobody read is given as one", async () => {
   for (const each of [near, far]) each.close();
 });
 
-Deno.test("what has come is read before the peer's cut is seen, and not after a reset of our own", async () => {
-  for (const ours of [false, true]) {
+Deno.test("what has come is read before the peer's end is seen", async () => {
+  const [near, far] = await connPair();
+  await readAhead(near, far);
+  far.close();
+  assert.deepEqual(await near.read(), Uint8Array.of(2));
+  assert.equal(await near.read(), null);
+  near.close();
+});
+
+Deno.test("after an end of our own nothing is read any more, also not what has come", async () => {
+  for (const end of ["reset", "close"] as const) {
     const [near, far] = await connPair();
     await readAhead(near, far);
-    if (ours) near.reset();
-    else assert.deepEqual(await near.read(), Uint8Array.of(2));
+    await far.write(Uint8Array.of(3));
+    near[end]();
+    await assert.rejects(async () => await near.read(), { kind: "STREAM_RESET" });
+    assert.equal(near.ready, false);
     far.close();
-    if (ours) await assert.rejects(async () => await near.read(), { kind: "STREAM_RESET" });
-    else assert.equal(await near.read(), null);
-    near.close();
   }
 });

@@ -237,7 +237,9 @@ export class Publisher {
       const published = this.#published.get(id);
       if (published === undefined) await this.#publish(id, rule);
       else await this.#update(published, rule);
-      if (rule.kind === "http" && !passesOn({ rule })) await this.#parts.state.sealedNames.unseal(rule.domain);
+      if (rule.kind === "http" && !passesOn({ rule })) {
+        await this.#parts.state.sealedNames.unseal(this.#session.tunnel, rule.domain);
+      }
       return this.#activeState(id, rule);
     } catch (error) {
       const { code, message } = toCodedError(error);

@@ -58,7 +58,8 @@ export class FailedOrders {
     this.#entries.set(key, {
       ...order,
       ...{ failedAt: Math.round(order.failedAt), retryAt: Math.round(order.retryAt) },
-      message: order.message.slice(0, MAX_REASON_CHARACTERS),
+      // Control characters would take six bytes each.
+      message: order.message.replaceAll(/\p{Cc}/gu, " ").slice(0, MAX_REASON_CHARACTERS),
     });
     const [oldest] = this.#entries.keys();
     if (this.#entries.size > MAX_KEPT && oldest !== undefined) this.#entries.delete(oldest);

@@ -52,10 +52,8 @@ export function openFirst<C, T>(candidates: readonly C[], options: OpenFirstOpti
   function onFailed(error: unknown, attempt: AbortController): void {
     running.delete(attempt);
     if (isOver) return;
-    if (mayTryNext(error)) {
-      if (left.length > 0) return tryNext();
-      if (running.size > 0) return;
-    }
+    if (left.length > 0 && mayTryNext(error)) return tryNext();
+    if (running.size > 0) return; // Which may still open, whatever is the matter with this one.
     finish(error);
     reject(error);
   }

@@ -11,7 +11,16 @@ const MAX_TRIES = 8;
 const PATIENCE_MS = 1_500;
 /** What is the matter with one tunnel of a service need not be so with the next. */
 const TRY_NEXT: ReadonlySet<ErrorName> = new Set<ErrorName>([
-  ...["TUNNEL_OFFLINE", "TUNNEL_BUSY", "NO_SUCH_RULE", "STREAM_RESET", "SESSION_CLOSED"] as const,
+  ...[
+    "TUNNEL_OFFLINE",
+    "TUNNEL_BUSY",
+    "NO_SUCH_RULE",
+    "STREAM_RESET",
+    "SESSION_CLOSED",
+    "TAKEN_OVER",
+    "REVOKED",
+  ] as const,
+  ...["RULE_UNKNOWN", "RULE_INVALID"] as const,
   ...["TARGET_REFUSED", "TARGET_TIMEOUT", "TARGET_DNS", "TARGET_SOCKET_MISSING", "TARGET_UNREACHABLE"] as const,
 ]);
 

@@ -36,6 +36,7 @@ export class SealedNames implements Disposable {
   readonly #mirror: StoreMirror<Seal>;
   /** The names that each tunnel has sealed: a client that comes must not cost a look through all. */
   readonly #byTunnel = new Map<string, Set<string>>();
+  #last: Promise<void> = Promise.resolve();
 
   constructor(store: Store, options: SealedNamesOptions) {
     this.#store = store;
@@ -66,37 +67,57 @@ export class SealedNames implements Disposable {
   }
 
   /** Seals a name that the tunnel may use; one that it or its parent has sealed already is fine. */
-  async seal({ id, parent }: Claimant, name: string, { below }: { readonly below: boolean }): Promise<void> {
-    const known = this.#mirror.get(name);
-    if (known !== undefined && (known.tunnel === id || known.tunnel === parent)) return;
-    const seal: Seal = { tunnel: id, family: parent ?? id, since: this.#now(), ...(below ? { below } : {}) };
-    const revision = await this.#store.put(PREFIX + name, seal);
-    this.#mirror.applyPut(name, seal, revision);
+  seal({ id, parent }: Claimant, name: string, { below }: { readonly below: boolean }): Promise<void> {
+    return this.#inTurn(async () => {
+      const known = this.#mirror.get(name);
+      if (known !== undefined && (known.tunnel === id || known.tunnel === parent)) return;
+      const seal: Seal = { tunnel: id, family: parent ?? id, since: this.#now(), ...(below ? { below } : {}) };
+      const revision = await this.#store.put(PREFIX + name, seal);
+      this.#mirror.applyPut(name, seal, revision);
+    });
   }
 
-  /** The server may end TLS for the name again. */
-  async unseal(name: string): Promise<void> {
-    if (this.#mirror.get(name) === undefined) return;
-    await this.#store.delete(PREFIX + name);
-    this.#mirror.applyDelete(name);
+  /** The server may end TLS for the name again, as far as it is this tunnel's to say: what its parent or a stranger has sealed stays so. */
+  async unseal({ id }: Pick<Claimant, "id">, name: string): Promise<void> {
+    await this.#unsealIf(name, ({ tunnel, family }) => tunnel === id || family === id);
   }
 
   /** Unseals what the tunnel has sealed and has no rule for any more. */
   async keepOnly(tunnel: string, names: { has(name: string): boolean }): Promise<void> {
-    for (const name of [...this.#byTunnel.get(tunnel) ?? []]) if (!names.has(name)) await this.unseal(name);
+    for (const name of [...this.#byTunnel.get(tunnel) ?? []]) {
+      if (!names.has(name)) await this.unseal({ id: tunnel }, name);
+    }
   }
 
   /** Forgets what was sealed by tunnels that do not exist, or do not own the name any more. */
   async sweep(exists: (tunnel: string) => boolean): Promise<void> {
-    for (const [name, { tunnel, family, since }] of [...this.#mirror.entries()]) {
-      const owner = this.#ownerOf(name);
-      const counts = exists(tunnel) && (owner === tunnel || owner === family);
-      if (!counts && since + ORPHAN_GRACE_MS < this.#now()) await this.unseal(name);
+    for (const [name] of [...this.#mirror.entries()]) {
+      await this.#unsealIf(name, ({ tunnel, family, since }) => {
+        const owner = this.#ownerOf(name);
+        const counts = exists(tunnel) && (owner === tunnel || owner === family);
+        return !counts && since + ORPHAN_GRACE_MS < this.#now();
+      });
     }
   }
 
   [Symbol.dispose](): void {
     this.#mirror[Symbol.dispose]();
+  }
+
+  #unsealIf(name: string, mayBe: (seal: Seal) => boolean): Promise<void> {
+    return this.#inTurn(async () => {
+      const known = this.#mirror.get(name);
+      if (known === undefined || !mayBe(known)) return;
+      await this.#store.delete(PREFIX + name);
+      this.#mirror.applyDelete(name);
+    });
+  }
+
+  /** Between a look at the mirror and the write that follows nothing may change. */
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => {/* whoever waits for it sees it */});
+    return done;
   }
 
   #index(name: string, next: Seal | undefined, previous: Seal | undefined): void {

@@ -37,7 +37,7 @@ Deno.test("an assigned name is sealed with all that is below it", async () => {
   const { tunnel } = await setup.tunnel();
   await sealedNames.seal(tunnel, tunnel.hostname, { below: true });
   assert.deepEqual([tunnel.hostname, `a.b.${tunnel.hostname}`].map((name) => sealedNames.has(name)), [true, true]);
-  await sealedNames.unseal(tunnel.hostname);
+  await sealedNames.unseal(tunnel, tunnel.hostname);
   assert.equal(sealedNames.has(`a.b.${tunnel.hostname}`), false);
 });
 
@@ -73,5 +73,19 @@ Deno.test("what a one-shot sealed counts for the name of its parent, and is forg
   const { tunnel: second } = await tunnels.createTemporary(parent);
   await sealedNames.seal(second, NAME, ALONE);
   await sealedNames.keepOnly(second.id, new Set());
+  await sealedNames.unseal(second, NAME);
+  assert.equal(sealedNames.has(NAME), true);
+  await sealedNames.unseal(parent, NAME);
+  assert.equal(sealedNames.has(NAME), false);
+});
+
+Deno.test("nobody unseals what another owner has sealed, and what is sealed while it is unsealed stays sealed", async () => {
+  await using setup = await setUpState();
+  const { sealedNames } = setup.state;
+  const owner = await sealed(setup);
+  const { tunnel: stranger } = await setup.tunnel();
+  await sealedNames.unseal(stranger, NAME);
+  assert.equal(sealedNames.has(NAME), true);
+  await Promise.all([sealedNames.unseal(owner, NAME), sealedNames.seal(owner, NAME, ALONE)]);
   assert.equal(sealedNames.has(NAME), true);
 });

@@ -89,9 +89,12 @@ class HttpVisitor implements VisitorConnection, Drainable {
 
   #finish(): void {
     this.context.draining.leave(this);
-    finishPinned(this);
-    this.visitor.close();
-    this.context.onEnd?.();
+    try {
+      finishPinned(this);
+      this.visitor.close();
+    } finally {
+      this.context.onEnd?.();
+    }
   }
 
   async #answer(text: string): Promise<Outcome> {
