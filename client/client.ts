@@ -72,7 +72,7 @@ class Client implements Tunnel {
   #control: ControlChannel | null = null;
   #heartbeat: Heartbeat | null = null;
   #channels: SessionChannels | null = null;
-  /** Aborted when no new work is taken on the channels. */
+  /** Begins when no new work is taken on the channels. */
   #draining = new Drain();
   #lostAt = 0;
   #takeover: boolean;

@@ -86,6 +86,17 @@ export function isCurrent(pair: CertificatePair, now: number): boolean {
   return !isExpired(pair, now) && !isNotYetValid(pair, now);
 }
 
+/** Whoever renews in time does so with a third of the life left: with less than a fifth something is wrong. */
+const LATE_SHARE = 1 / 5;
+
+/** Whether the certificate should have been renewed by now. */
+export function expiresSoon(
+  { notBefore, notAfter }: Pick<CertificatePair, "notBefore" | "notAfter">,
+  now: number,
+): boolean {
+  return notAfter.getTime() - now < (notAfter.getTime() - notBefore.getTime()) * LATE_SHARE;
+}
+
 /** What is wrong with the certificate's time; undefined when nothing is. */
 export function validityFault(
   pair: CertificatePair,

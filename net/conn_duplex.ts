@@ -66,13 +66,11 @@ export class ConnDuplex implements Duplex {
   }
 
   reset(reason?: unknown): void {
-    this.#fail("The connection was reset", reason);
-    this.#taken = this.#filled;
+    this.#end("The connection was reset", reason);
   }
 
   close(): void {
-    this.#fail("The connection is closed");
-    this.#taken = this.#filled;
+    this.#end("The connection is closed");
   }
 
   /** All that has come; what comes next is read meanwhile. */
@@ -123,6 +121,12 @@ export class ConnDuplex implements Duplex {
     } catch (cause) {
       throw this.#fail("The connection was reset", cause);
     }
+  }
+
+  /** By ourselves: what has come is of no interest any more. */
+  #end(message: string, cause?: unknown): void {
+    this.#fail(message, cause);
+    this.#taken = this.#filled;
   }
 
   #fail(message: string, cause?: unknown): StreamResetError {

@@ -42,9 +42,9 @@ class Reading implements ReadSource {
   readonly #socket: Socket;
   readonly #handle: Handle | null;
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, handle: Handle | null) {
     this.#socket = socket;
-    this.#handle = handleOf(socket);
+    this.#handle = handle;
   }
 
   hold(): void {
@@ -54,10 +54,6 @@ class Reading implements ReadSource {
   release(): void {
     if (!this.#socket.destroyed) this.#handle?.readStart();
   }
-}
-
-function handleOf(socket: Socket): Handle | null {
-  return (socket as unknown as { _handle: Handle | null })._handle;
 }
 
 /** Pieces and the header of their frame. */
@@ -110,8 +106,8 @@ export class SocketDuplex implements Duplex {
     this.headroom = intake === undefined ? 0 : HEADROOM_BYTES;
     this.#socket = socket;
     this.#raw = raw;
-    const handle = this.#handle = handleOf(raw);
-    this.#unread = new ReadQueue(READ_LEVELS, new Reading(raw));
+    const handle = this.#handle = (raw as unknown as { _handle: Handle | null })._handle;
+    this.#unread = new ReadQueue(READ_LEVELS, new Reading(raw, handle));
     this.closed = new Promise((resolve) => {
       if (socket.destroyed) this.#fail("The connection is closed");
       else socket.on("close", () => resolve(this.#onClose()));

@@ -6,10 +6,11 @@ import type { ControlMessage, RuleState } from "../protocol/message.ts";
 import { type HttpRule, type Rule, ruleId, type TcpRule } from "../protocol/rule.ts";
 import { compileFirewall } from "./firewall.ts";
 import { HttpUpstreams } from "./http_upstreams.ts";
-import { passesOn, PublishedRule, type StreamOpener } from "./published_rule.ts";
+import { PublishedRule, type StreamOpener } from "./published_rule.ts";
 import type { Services } from "./mesh/services.ts";
 import type { Router } from "./router.ts";
 import { nameTaken } from "./state/names.ts";
+import { RuleSeals } from "./rule_seals.ts";
 import { ServiceOffers } from "./service_offers.ts";
 import type { ServerState } from "./state/server_state.ts";
 import { serviceWithdrawn } from "./state/service_names.ts";
@@ -60,6 +61,7 @@ export class Publisher {
   readonly #session: PublishingSession;
   readonly #parts: PublisherParts;
   readonly #offers: ServiceOffers;
+  readonly #seals: RuleSeals;
   readonly #published = new Map<string, PublishedRule>();
   /** What the client was told last of each of its rules. */
   #states = new Map<string, RuleState>();
@@ -75,6 +77,7 @@ export class Publisher {
     this.#session = session;
     this.#parts = parts;
     this.#offers = new ServiceOffers(session, { services: parts.services, names: parts.state.serviceNames });
+    this.#seals = new RuleSeals(session, parts);
   }
 
   /** The rules that visitors can reach now. */
@@ -190,7 +193,7 @@ export class Publisher {
     this.#tooMany = new Set(
       [...wanted].filter(([, rule]) => endsHere(rule)).slice(MAX_SERVER_CERTIFICATES).map(([id]) => id),
     );
-    await this.#forgetSeals(wanted);
+    await this.#seals.keepOnly(wanted);
     const states = await Promise.all([...wanted].map(([id, rule]) => this.#applyOne(id, rule)));
     this.#states = new Map(states.map((state) => [state.id, state]));
     return states;
@@ -230,16 +233,14 @@ export class Publisher {
     try {
       if (this.#closed) throw new CodedError("SESSION_CLOSED");
       // A rule that is closed says as well where its TLS ends.
-      if (rule.kind === "http") await this.#seal(rule);
+      await this.#seals.seal(rule);
       if (rule.fault !== undefined) throw errorFromWire(rule.fault.code, rule.fault.message, "RULE_INVALID");
       // A certificate may be missing: plain HTTP works without, HTTPS is refused until there is one, and the state says so.
       this.#checkQuota(rule);
       const published = this.#published.get(id);
       if (published === undefined) await this.#publish(id, rule);
       else await this.#update(published, rule);
-      if (rule.kind === "http" && !passesOn({ rule })) {
-        await this.#parts.state.sealedNames.unseal(this.#session.tunnel, rule.domain);
-      }
+      await this.#seals.unseal(rule);
       return this.#activeState(id, rule);
     } catch (error) {
       const { code, message } = toCodedError(error);
@@ -293,7 +294,7 @@ export class Publisher {
     const { tunnel } = this.#session;
     this.#checkDomain(rule.domain);
     await this.#parts.state.names.claim(tunnel, rule.domain);
-    await this.#seal(rule);
+    await this.#seals.seal(rule);
     await this.#offers.claim(rule.service);
     published.upstreams = new HttpUpstreams(published);
     this.#parts.router.add(rule.domain, published, {
@@ -303,26 +304,6 @@ export class Publisher {
       hidden: rule.private === true,
     });
     if (endsHere(rule)) this.#parts.onTlsRules();
-  }
-
-  /** Before a visitor can trust in it: from now on the server shows no certificate for the name, also not while nobody is here. */
-  async #seal(rule: HttpRule): Promise<void> {
-    const { tunnel } = this.#session;
-    const { names, sealedNames } = this.#parts.state;
-    if (!passesOn({ rule }) || !isHostName(rule.domain) || !names.mayUse(tunnel, rule.domain)) return;
-    await sealedNames.seal(tunnel, rule.domain, { below: rule.domain === tunnel.hostname });
-  }
-
-  /** Rules have been taken out, perhaps while nobody was connected. */
-  async #forgetSeals(wanted: ReadonlyMap<string, Rule>): Promise<void> {
-    const { state, log } = this.#parts;
-    const { id } = this.#session.tunnel;
-    try {
-      await state.sealedNames.keepOnly(id, { has: (domain) => wanted.has(ruleId({ kind: "http", domain })) });
-    } catch (error) {
-      // They stay sealed, which opens nothing, until the next state comes.
-      log.warn("sealed names not forgotten", { tunnel: id, reason: toCodedError(error).message });
-    }
   }
 
   async #publishTcp(published: PublishedRule, rule: TcpRule): Promise<void> {

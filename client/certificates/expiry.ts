@@ -1,23 +1,19 @@
-import { type CertificatePair, isExpired } from "../../net/certificate.ts";
+import { type CertificatePair, expiresSoon, isExpired } from "../../net/certificate.ts";
 import { CodedError } from "../../protocol/errors.ts";
-
-/** Whoever renews in time does so long before: authorities advise a third of the lifetime. */
-const WARN_BELOW = 1 / 5;
 
 /** What is to be said about the time that a certificate in use has left; undefined when that is long enough. */
 export function expiryWarning(
   pair: Pick<CertificatePair, "notBefore" | "notAfter">,
   now: number = Date.now(),
 ): CodedError | undefined {
-  const { notBefore, notAfter } = pair;
+  const { notAfter } = pair;
   if (isExpired(pair, now)) {
     return new CodedError(
       "CERTIFICATE_EXPIRED",
       `The certificate expired on ${notAfter.toISOString()}, so browsers refuse it; it is served all the same while the client runs`,
     );
   }
-  const left = notAfter.getTime() - now;
-  if (left >= (notAfter.getTime() - notBefore.getTime()) * WARN_BELOW) return undefined;
+  if (!expiresSoon(pair, now)) return undefined;
   return new CodedError("CERTIFICATE_EXPIRING", `The certificate expires on ${notAfter.toISOString()}`);
 }
 

@@ -1,5 +1,5 @@
 import { sep } from "node:path";
-import { type CertificatePair, isCurrent, isExpired, validityFault } from "../../net/certificate.ts";
+import { type CertificatePair, expiresSoon, isCurrent, isExpired, validityFault } from "../../net/certificate.ts";
 import { delay } from "../../net/delay.ts";
 import type { Logger } from "../../net/log.ts";
 import { type CodedError, toCodedError } from "../../protocol/errors.ts";
@@ -33,8 +33,6 @@ export interface WatchedCertificatesOptions {
 const POLL_MS = 2_000;
 /** In a folder of thousands a look takes longer: it may have this part of the time. */
 const LOOK_SHARE = 20;
-/** Clients such as certbot renew with a third of the life left: with a fifth left something is wrong. */
-const LATE_SHARE = 5;
 
 interface Entry extends WatchedCertificate {
   readonly stamp: string;
@@ -169,8 +167,7 @@ export class WatchedCertificates implements AsyncDisposable {
     if (pair === undefined) return undefined;
     if (isExpired(pair, now)) return "certificate expired";
     if (!isCurrent(pair, now)) return "certificate not valid yet";
-    const lifeMs = pair.notAfter.getTime() - pair.notBefore.getTime();
-    return pair.notAfter.getTime() - now < lifeMs / LATE_SHARE ? "certificate expires soon" : undefined;
+    return expiresSoon(pair, now) ? "certificate expires soon" : undefined;
   }
 
   #sayOnce(about: string, what: string, say: () => void): void {
