@@ -266,8 +266,10 @@ for (const signal of ["SIGKILL", "SIGSTOP"] as const) {
     await using _stays = behind[1];
     for (const { config, log } of behind) {
       const args = ["--config", config, "route", "tcp", "forward", "--service", "echo", "--target", `${echo.port}`];
-      assert.equal((await runProgram("pktriot", args)).code, 0);
-      await log.waitFor("rule active");
+      const { code, stdout } = await runProgram("pktriot", args);
+      assert.equal(code, 0);
+      // Not just any: a client without rules has its default page active from the start.
+      await log.waitFor("rule active", { rule: `tcp/${/^Allocated port (\d+)$/m.exec(stdout)?.[1]}` });
     }
     await using here = await startTunnel(spokes);
     const [port = 0] = await openDoors(here, portMap("echo:7"));
